@@ -1,0 +1,117 @@
+"""Work orders and their results, as JSON documents. Both sides accept ``SCHEMA_VERSION`` and the one before it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpu_container.contract.errors import ErrorCode
+
+SCHEMA_VERSION = 1
+
+SchemaVersion = Annotated[int, Field(ge=SCHEMA_VERSION - 1, le=SCHEMA_VERSION)]
+
+
+class _Document(BaseModel):
+    """Immutable; unknown fields are ignored, so that a newer writer does not break an older reader."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ObjectRef(_Document):
+    """One object in S3; ``version_id`` pins the bytes that were probed."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+
+
+class ProgressKey(_Document):
+    """The one table row whose progress attributes the worker may write."""
+
+    table: str
+    pk: str
+    sk: str
+
+
+class AudioFacts(_Document):
+    """What the decoder saw. ``frames`` counts sample frames at ``rate_hz``; exact for PCM, decoded for the rest."""
+
+    container: str
+    codec: str
+    rate_hz: int
+    channels: int
+    frames: int
+    duration_s: float
+
+
+class ProbeOrder(_Document):
+    """Asks whether an object can be decoded, and what is in it."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    input: ObjectRef
+
+
+class ProbeResult(_Document):
+    """The object is audio that the engine can enhance."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["ok"] = "ok"
+    facts: AudioFacts
+
+
+class ProbeFailure(_Document):
+    """The object is not audio that the engine can enhance."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["failed"] = "failed"
+    error_code: ErrorCode
+    message: str
+
+
+class WorkOrder(_Document):
+    """Everything a worker needs for one attempt at one enhancement.
+
+    ``task_token`` lets the worker send heartbeats, and only those: its role may not end the task.
+    """
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    job_id: str
+    attempt: int = Field(ge=1)
+    input: ObjectRef
+    output: ObjectRef
+    content_type: str
+    strength: float = Field(ge=0, le=100)
+    model: str
+    task_token: str | None = None
+    progress: ProgressKey | None = None
+
+
+class WorkResult(_Document):
+    """A finished attempt; ``complete`` holds it against the probe's facts and a HEAD of the output."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["ok"] = "ok"
+    job_id: str
+    attempt: int
+    output: ObjectRef
+    size_bytes: int
+    sha256: str
+    facts: AudioFacts
+    nan_count: int
+    silent: bool
+    model: str
+    seconds: float
+    real_time_factor: float
+    warnings: tuple[str, ...] = ()
+
+
+class WorkFailure(_Document):
+    """An attempt that ended without a result; ``retryable`` is false where the client's bytes are to blame."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["failed"] = "failed"
+    job_id: str
+    attempt: int
+    error_code: ErrorCode
+    message: str
+    retryable: bool

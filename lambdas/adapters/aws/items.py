@@ -1,0 +1,267 @@
+"""Entities as DynamoDB items and back. The keys and attribute names are known here and nowhere else.
+
+Every item carries ``v``, the version of its layout; older layouts are upgraded on reading.
+"""
+
+import json
+import zlib
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from gpu_container.contract import AudioFacts
+from lambdas.core.assets import Asset, AssetStatus, AutoEnhance
+from lambdas.core.clients import Client, SecretHash
+from lambdas.core.clock import from_text, to_text
+from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
+from lambdas.core.ports import Attempt
+
+Item = dict[str, Any]
+"""An item as boto3's table resource gives it."""
+LAYOUT = 1
+
+GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
+QUEUE_PREFIX = "Q#"
+SWEEP_SHARDS = 4
+SWEEP_ACTIVE, SWEEP_QUEUED = "active", "queued"
+
+
+def client_pk(client_id: str) -> str:
+    """Partition of everything a client owns."""
+    return f"C#{client_id}"
+
+
+def client_key(client_id: str) -> dict[str, str]:
+    """Key of the client itself."""
+    return {"pk": client_pk(client_id), "sk": "META"}
+
+
+def asset_key(client_id: str, asset_id: str) -> dict[str, str]:
+    """Key of an asset."""
+    return {"pk": client_pk(client_id), "sk": f"A#{asset_id}"}
+
+
+def job_key(client_id: str, job_id: str) -> dict[str, str]:
+    """Key of a job."""
+    return {"pk": client_pk(client_id), "sk": f"J#{job_id}"}
+
+
+def unique_key(job: Job) -> dict[str, str]:
+    """Key of the item that keeps a second job of the same asset, model and strength out."""
+    return {"pk": client_pk(job.client_id), "sk": f"U#{job.asset_id}#{job.model}#{job.strength:g}"}
+
+
+def attempt_key(inference_id: str) -> dict[str, str]:
+    """Key of a dispatched attempt."""
+    return {"pk": f"T#{inference_id}", "sk": "T"}
+
+
+def queue_key(job: Job) -> dict[str, str]:
+    """Key of a queued job's place in its client's queue, oldest first.
+
+    The queue lives in the table itself and not in an index: an index lags, and admission must see a job that
+    was written a millisecond ago and must not see one that has just been admitted.
+    """
+    return {"pk": client_pk(job.client_id), "sk": f"{QUEUE_PREFIX}{_order(job)}"}
+
+
+def sweep_pk(group: str, shard: int) -> str:
+    """Partition of one shard of the sweeper's index."""
+    return f"S#{group}#{shard}"
+
+
+def from_client(client: Client) -> Item:
+    """Write a client, with its leases as they were read."""
+    return {
+        **client_key(client.id),
+        "v": LAYOUT,
+        "client_id": client.id,
+        "name": client.name,
+        "created_at": to_text(client.created_at),
+        "secrets": [
+            {"salt": known.salt, "digest": known.digest, "created_at": to_text(known.created_at)}
+            for known in client.secrets
+        ],
+        "disabled": client.disabled,
+        "max_active": client.max_active,
+        "leases": dict(client.leases),
+        "version": client.version,
+        f"{GSI_CLIENT_STATUS}pk": "CLIENTS",
+        f"{GSI_CLIENT_STATUS}sk": to_text(client.created_at),
+    }
+
+
+def to_client(item: Item) -> Client:
+    """Read a client."""
+    return Client(
+        id=item["client_id"],
+        name=item["name"],
+        created_at=from_text(item["created_at"]),
+        secrets=tuple(
+            SecretHash(salt=known["salt"], digest=known["digest"], created_at=from_text(known["created_at"]))
+            for known in item["secrets"]
+        ),
+        disabled=bool(item["disabled"]),
+        max_active=int(item["max_active"]),
+        leases=MappingProxyType(dict(item["leases"])),
+        version=int(item["version"]),
+    )
+
+
+def from_asset(asset: Asset) -> Item:
+    """Write an asset."""
+    wanted = asset.auto_enhance
+    return {
+        **asset_key(asset.client_id, asset.id),
+        "v": LAYOUT,
+        "asset_id": asset.id,
+        "client_id": asset.client_id,
+        "filename": asset.filename,
+        "size_bytes": asset.size_bytes,
+        "content_type": asset.content_type,
+        "checksum_md5": asset.checksum_md5,
+        "object_key": asset.object_key,
+        "created_at": to_text(asset.created_at),
+        "updated_at": to_text(asset.updated_at),
+        "status": asset.status.value,
+        "version_id": asset.version_id,
+        "facts": asset.facts.model_dump_json() if asset.facts else None,
+        "error_code": asset.error_code,
+        "error_message": asset.error_message,
+        "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
+        "version": asset.version,
+    }
+
+
+def to_asset(item: Item) -> Asset:
+    """Read an asset."""
+    wanted = json.loads(item["auto_enhance"]) if item.get("auto_enhance") else None
+    return Asset(
+        id=item["asset_id"],
+        client_id=item["client_id"],
+        filename=item["filename"],
+        size_bytes=int(item["size_bytes"]),
+        content_type=item["content_type"],
+        checksum_md5=item.get("checksum_md5"),
+        object_key=item["object_key"],
+        created_at=from_text(item["created_at"]),
+        updated_at=from_text(item["updated_at"]),
+        status=AssetStatus(item["status"]),
+        version_id=item.get("version_id"),
+        facts=AudioFacts.model_validate_json(item["facts"]) if item.get("facts") else None,
+        error_code=item.get("error_code"),
+        error_message=item.get("error_message"),
+        auto_enhance=AutoEnhance(wanted["strength"], wanted["model"]) if wanted else None,
+        version=int(item["version"]),
+    )
+
+
+def from_job(job: Job) -> Item:
+    """Write a job, with the index keys that its status calls for."""
+    item = {
+        **job_key(job.client_id, job.id),
+        "v": LAYOUT,
+        "job_id": job.id,
+        "client_id": job.client_id,
+        "asset_id": job.asset_id,
+        "strength": Decimal(str(job.strength)),
+        "model": job.model,
+        "requested_at": to_text(job.requested_at),
+        "updated_at": to_text(job.updated_at),
+        "status": job.status.value,
+        "attempt": job.attempt,
+        "progress": Decimal(str(job.progress)),
+        "admitted_at": _text_or_none(job.admitted_at),
+        "heartbeat_at": _text_or_none(job.heartbeat_at),
+        "finished_at": _text_or_none(job.finished_at),
+        "output_key": job.output_key,
+        "output_version_id": job.output_version_id,
+        "output_size_bytes": job.output_size_bytes,
+        "error_code": job.error_code,
+        "error_message": job.error_message,
+        "version": job.version,
+    }
+    return {key: value for key, value in (item | _job_indexes(job)).items() if value is not None}
+
+
+def to_job(item: Item) -> Job:
+    """Read a job."""
+    return Job(
+        id=item["job_id"],
+        client_id=item["client_id"],
+        asset_id=item["asset_id"],
+        strength=float(item["strength"]),
+        model=item["model"],
+        requested_at=from_text(item["requested_at"]),
+        updated_at=from_text(item["updated_at"]),
+        status=JobStatus(item["status"]),
+        attempt=int(item["attempt"]),
+        progress=float(item["progress"]),
+        admitted_at=_moment_or_none(item, "admitted_at"),
+        heartbeat_at=_moment_or_none(item, "heartbeat_at"),
+        finished_at=_moment_or_none(item, "finished_at"),
+        output_key=item.get("output_key"),
+        output_version_id=item.get("output_version_id"),
+        output_size_bytes=int(item["output_size_bytes"]) if "output_size_bytes" in item else None,
+        error_code=item.get("error_code"),
+        error_message=item.get("error_message"),
+        version=int(item["version"]),
+    )
+
+
+def from_attempt(attempt: Attempt, *, expires_at: datetime) -> Item:
+    """Write an attempt; DynamoDB forgets it after ``expires_at``."""
+    item = {
+        **attempt_key(attempt.inference_id),
+        "v": LAYOUT,
+        "inference_id": attempt.inference_id,
+        "client_id": attempt.client_id,
+        "job_id": attempt.job_id,
+        "attempt": attempt.attempt,
+        "task_token": attempt.task_token,
+        "output_location": attempt.output_location,
+        "failure_location": attempt.failure_location,
+        "ttl": int(expires_at.timestamp()),
+    }
+    return {key: value for key, value in item.items() if value is not None}
+
+
+def to_attempt(item: Item) -> Attempt:
+    """Read an attempt."""
+    return Attempt(
+        inference_id=item["inference_id"],
+        client_id=item["client_id"],
+        job_id=item["job_id"],
+        attempt=int(item["attempt"]),
+        task_token=item["task_token"],
+        output_location=item.get("output_location"),
+        failure_location=item.get("failure_location"),
+    )
+
+
+def _order(job: Job) -> str:
+    return f"{to_text(job.requested_at)}#{job.id}"
+
+
+def _job_indexes(job: Job) -> Item:
+    order = _order(job)
+    indexes = {
+        f"{GSI_ASSET}pk": f"A#{job.client_id}#{job.asset_id}",
+        f"{GSI_ASSET}sk": order,
+        f"{GSI_CLIENT_STATUS}pk": f"{client_pk(job.client_id)}#{job.status}",
+        f"{GSI_CLIENT_STATUS}sk": order,
+    }
+    group = SWEEP_QUEUED if job.status is JobStatus.QUEUED else SWEEP_ACTIVE if job.status in HOLDS_SLOT else None
+    if group:
+        shard = zlib.crc32(job.id.encode()) % SWEEP_SHARDS
+        indexes |= {f"{GSI_SWEEP}pk": sweep_pk(group, shard), f"{GSI_SWEEP}sk": order}
+    return indexes
+
+
+def _text_or_none(moment: datetime | None) -> str | None:
+    return to_text(moment) if moment else None
+
+
+def _moment_or_none(item: Item, name: str) -> datetime | None:
+    return from_text(item[name]) if item.get(name) else None

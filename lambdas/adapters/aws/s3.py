@@ -1,0 +1,163 @@
+"""The audio bucket: presigned links and HEADs; and the documents that workers leave behind."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.core.assets import Asset
+from lambdas.core.ports import Clock, StoredObject
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sts.client import STSClient
+
+Addressing = Literal["virtual", "path"]
+
+PRESIGN_SESSION_S = 3600
+PRESIGN_REFRESH_S = 1200
+"""A link dies with the credentials that signed it: they are renewed while longer than any link lives."""
+
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
+
+
+def s3_config(addressing: Addressing) -> Config:
+    """Return the client configuration: SigV4, because only it can sign the Content-MD5 header."""
+    return Config(signature_version="s3v4", s3={"addressing_style": addressing})
+
+
+@dataclass
+class PresignClient:
+    """An S3 client that signs with the presign role, assumed once per function container."""
+
+    sts: "STSClient"
+    role_arn: str
+    clock: Clock
+    addressing: Addressing
+    endpoint_url: str | None
+    _client: "S3Client | None" = field(default=None, init=False)
+    _expires_at: datetime | None = field(default=None, init=False)
+
+    def get(self) -> "S3Client":
+        """Return the client, with credentials that outlive any link made now."""
+        now = self.clock.now()
+        if (
+            self._client is None
+            or self._expires_at is None
+            or self._expires_at - now < timedelta(seconds=PRESIGN_REFRESH_S)
+        ):
+            self._client, self._expires_at = self._assume(), now + timedelta(seconds=PRESIGN_SESSION_S)
+        return self._client
+
+    def _assume(self) -> "S3Client":
+        with domain_errors():
+            answer = self.sts.assume_role(
+                RoleArn=self.role_arn, RoleSessionName="presign", DurationSeconds=PRESIGN_SESSION_S
+            )
+        credentials = answer["Credentials"]
+        return boto3.client(
+            "s3",
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            endpoint_url=self.endpoint_url,
+            config=s3_config(self.addressing),
+        )
+
+
+@dataclass(frozen=True)
+class S3AudioLinks:
+    """Presigned links only: what the API may do with audio."""
+
+    bucket: str
+    presigner: PresignClient
+    upload_ttl_s: int
+    download_ttl_s: int
+
+    def upload_url(self, asset: Asset) -> str:
+        """Sign a PUT of exactly the declared length, type and, where declared, MD5."""
+        declared = {"ContentMD5": asset.checksum_md5} if asset.checksum_md5 else {}
+        return self.presigner.get().generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": asset.object_key,
+                "ContentType": asset.content_type,
+                "ContentLength": asset.size_bytes,
+                **declared,
+            },
+            ExpiresIn=self.upload_ttl_s,
+        )
+
+    def download_url(self, key: str, version_id: str | None, *, filename: str, content_type: str) -> str:
+        """Sign a GET whose answer carries the file's name and type."""
+        pinned = {"VersionId": version_id} if version_id else {}
+        return self.presigner.get().generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ResponseContentDisposition": content_disposition(filename),
+                "ResponseContentType": content_type,
+                **pinned,
+            },
+            ExpiresIn=self.download_ttl_s,
+        )
+
+
+@dataclass(frozen=True)
+class S3AudioObjects:
+    """HEADs only: what the workflow's steps may do with audio."""
+
+    bucket: str
+    client: "S3Client"
+
+    def head(self, key: str, version_id: str | None = None) -> StoredObject | None:
+        """Return what is stored there, or None."""
+        with domain_errors():
+            try:
+                if version_id:
+                    answer = self.client.head_object(Bucket=self.bucket, Key=key, VersionId=version_id)
+                else:
+                    answer = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if code_of(error) in MISSING:
+                    return None
+                raise
+        return StoredObject(
+            size_bytes=answer["ContentLength"],
+            content_type=answer["ContentType"],
+            version_id=answer.get("VersionId"),
+        )
+
+
+@dataclass(frozen=True)
+class S3Answers:
+    """Reads documents by their ``s3://`` location, from one bucket only."""
+
+    bucket: str
+    client: "S3Client"
+
+    def read(self, location: str) -> bytes | None:
+        """Return the document, or None where there is none (yet) or it lies elsewhere."""
+        prefix = f"s3://{self.bucket}/"
+        if not location.startswith(prefix):
+            return None
+        with domain_errors():
+            try:
+                return self.client.get_object(Bucket=self.bucket, Key=location.removeprefix(prefix))["Body"].read()
+            except ClientError as error:
+                if code_of(error) in MISSING:
+                    return None
+                raise
+
+
+def content_disposition(filename: str) -> str:
+    """Return an attachment's header value with both forms of the name (RFC 6266)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

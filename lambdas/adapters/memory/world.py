@@ -1,0 +1,155 @@
+"""The rest of the world for unit tests: storage, queue, workflow, tasks, tokens and time that stand still."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gpu_container.contract import WorkOrder, WorkResult
+from lambdas.core.assets import Asset
+from lambdas.core.jobs import Job
+from lambdas.core.ports import Dispatched, StoredObject
+
+
+@dataclass
+class ManualClock:
+    """Moves only when told to."""
+
+    moment: datetime = datetime(2024, 4, 9, 21, 38, 36, 872000, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time it was set to."""
+        return self.moment
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.moment += timedelta(seconds=seconds)
+
+
+@dataclass
+class SequentialIds:
+    """UUIDs in a fixed order."""
+
+    count: int = 0
+
+    def new_id(self) -> str:
+        """Return the next identifier."""
+        self.count += 1
+        return str(uuid.UUID(int=self.count, version=4))
+
+
+@dataclass
+class MemoryAudioStorage:
+    """Objects by key and version."""
+
+    bucket: str = "audio"
+    objects: dict[str, list[StoredObject]] = field(default_factory=dict)
+    urls: int = 0
+
+    def put(self, key: str, *, size_bytes: int, content_type: str = "audio/wav") -> StoredObject:
+        """Store an object as a client or a worker would."""
+        versions = self.objects.setdefault(key, [])
+        versions.append(StoredObject(size_bytes, content_type, f"v{len(versions) + 1}"))
+        return versions[-1]
+
+    def upload_url(self, asset: Asset) -> str:
+        """Return a URL that differs each time."""
+        self.urls += 1
+        return f"memory://{self.bucket}/{asset.object_key}?put={self.urls}"
+
+    def download_url(self, key: str, version_id: str | None, *, filename: str, content_type: str) -> str:
+        """Return a URL that shows what was asked for."""
+        return f"memory://{self.bucket}/{key}?version={version_id}&filename={filename}&type={content_type}"
+
+    def head(self, key: str, version_id: str | None = None) -> StoredObject | None:
+        """Return the newest or the named version, or None."""
+        versions = self.objects.get(key, [])
+        if version_id is None:
+            return versions[-1] if versions else None
+        return next((stored for stored in versions if stored.version_id == version_id), None)
+
+
+@dataclass
+class MemoryAdmissionQueue:
+    """Remembers who was woken."""
+
+    ticks: list[str] = field(default_factory=list)
+
+    def tick(self, client_id: str) -> None:
+        """Remember."""
+        self.ticks.append(client_id)
+
+
+@dataclass
+class MemoryWorkflow:
+    """Executions by name."""
+
+    executions: dict[str, str] = field(default_factory=dict)
+
+    def start(self, job: Job) -> None:
+        """Start; once."""
+        self.executions.setdefault(job.execution_name, "RUNNING")
+
+    def status(self, job: Job) -> str | None:
+        """Return the execution's status."""
+        return self.executions.get(job.execution_name)
+
+
+@dataclass
+class MemoryTaskTokens:
+    """Remembers how each token was answered; the first answer counts."""
+
+    answers: dict[str, WorkResult | tuple[str, str]] = field(default_factory=dict)
+    heartbeats: list[str] = field(default_factory=list)
+
+    def succeed(self, token: str, result: WorkResult) -> None:
+        """Answer well."""
+        self.answers.setdefault(token, result)
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        """Answer badly."""
+        self.answers.setdefault(token, (error, cause))
+
+    def heartbeat(self, token: str) -> None:
+        """Remember."""
+        self.heartbeats.append(token)
+
+
+@dataclass
+class MemoryBackend:
+    """A lane that only takes orders."""
+
+    orders: list[WorkOrder] = field(default_factory=list)
+
+    def dispatch(self, order: WorkOrder, *, inference_id: str) -> Dispatched:
+        """Take the order."""
+        self.orders.append(order)
+        return Dispatched(f"s3://work/async/out/{inference_id}.out", f"s3://work/async/failed/{inference_id}.out")
+
+
+@dataclass
+class MemoryAnswers:
+    """Documents by location."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, location: str) -> bytes | None:
+        """Return the document, or None."""
+        return self.documents.get(location)
+
+
+class MemoryTokens:
+    """Tokens that anybody could forge: good enough where nobody does."""
+
+    def sign(self, claims: Mapping[str, object]) -> str:
+        """Write the claims down."""
+        return json.dumps(dict(claims))
+
+    def verify(self, token: str, *, now: datetime) -> Mapping[str, object] | None:
+        """Read the claims back, unless they have expired."""
+        try:
+            claims = json.loads(token)
+        except ValueError:
+            return None
+        return claims if isinstance(claims, dict) and claims.get("exp", 0) > now.timestamp() else None

@@ -1,0 +1,84 @@
+"""An asset: one uploaded recording of one client, and the two ways its upload can end."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from gpu_container.contract import AudioFacts
+
+
+class AssetStatus(StrEnum):
+    """Stored; append-only."""
+
+    WAITING_FOR_UPLOAD = "waiting_for_upload"
+    READY = "ready"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class AutoEnhance:
+    """An enhancement asked for together with the upload: it starts by itself when the bytes are good."""
+
+    strength: float
+    model: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One recording.
+
+    Attributes
+    ----------
+    checksum_md5
+        Base64 of the MD5 that the client declared, or None; S3 refuses other bytes.
+    object_key, version_id
+        Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
+    version
+        Counts writes; every write is conditional on it.
+    """
+
+    id: str
+    client_id: str
+    filename: str
+    size_bytes: int
+    content_type: str
+    checksum_md5: str | None
+    object_key: str
+    created_at: datetime
+    updated_at: datetime
+    status: AssetStatus = AssetStatus.WAITING_FOR_UPLOAD
+    version_id: str | None = None
+    facts: AudioFacts | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    auto_enhance: AutoEnhance | None = None
+    version: int = 1
+
+    @property
+    def is_waiting(self) -> bool:
+        """True until the upload has been settled either way."""
+        return self.status is AssetStatus.WAITING_FOR_UPLOAD
+
+    def ready(self, *, facts: AudioFacts, version_id: str | None, now: datetime) -> "Asset":
+        """Return the asset as it is once its bytes have been probed and found good."""
+        return replace(self, status=AssetStatus.READY, facts=facts, version_id=version_id, updated_at=now)
+
+    def invalid(self, *, error_code: str, error_message: str, now: datetime) -> "Asset":
+        """Return the asset as it is once its bytes have been found not to be usable audio."""
+        return replace(
+            self, status=AssetStatus.INVALID, error_code=error_code, error_message=error_message, updated_at=now
+        )
+
+
+def object_key_of(client_id: str, asset_id: str) -> str:
+    """Return the key a client's upload is stored under."""
+    return f"in/{client_id}/{asset_id}"
+
+
+def ids_from_object_key(key: str) -> tuple[str, str] | None:
+    """Return ``(client_id, asset_id)`` of an upload's key, or None if the key is not an upload's."""
+    match key.split("/"):
+        case ["in", client_id, asset_id] if client_id and asset_id:
+            return client_id, asset_id
+        case _:
+            return None

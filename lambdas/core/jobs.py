@@ -1,0 +1,135 @@
+"""A job: one enhancement of one asset, and the one table that says how its status may change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class JobStatus(StrEnum):
+    """Stored; append-only."""
+
+    QUEUED = "queued"
+    ADMITTED = "admitted"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
+    {
+        # QUEUED → FAILED: given up before it ever ran. ADMITTED → QUEUED: its execution could not be started.
+        JobStatus.QUEUED: frozenset({JobStatus.ADMITTED, JobStatus.FAILED}),
+        JobStatus.ADMITTED: frozenset({JobStatus.DISPATCHED, JobStatus.FAILED, JobStatus.QUEUED}),
+        # Back to QUEUED as the next attempt when the platform, not the file, was to blame.
+        JobStatus.DISPATCHED: frozenset({JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED}),
+        JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED}),
+        JobStatus.SUCCEEDED: frozenset(),
+        JobStatus.FAILED: frozenset(),
+    }
+)
+
+TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+
+HOLDS_SLOT = frozenset({JobStatus.ADMITTED, JobStatus.DISPATCHED, JobStatus.RUNNING})
+
+MAX_ATTEMPTS = 3
+
+
+class TransitionError(ValueError):
+    """A status change that the table does not allow."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One enhancement.
+
+    Attributes
+    ----------
+    attempt
+        1 for the first; everything a worker does is fenced by it.
+    progress
+        Percent done, monotonic within an attempt; written by the worker.
+    output_key, output_version_id
+        Where the enhanced audio is, once succeeded.
+    version
+        Counts writes; every write is conditional on it.
+    """
+
+    id: str
+    client_id: str
+    asset_id: str
+    strength: float
+    model: str
+    requested_at: datetime
+    updated_at: datetime
+    status: JobStatus = JobStatus.QUEUED
+    attempt: int = 1
+    progress: float = 0.0
+    admitted_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    finished_at: datetime | None = None
+    output_key: str | None = None
+    output_version_id: str | None = None
+    output_size_bytes: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    version: int = 1
+
+    @property
+    def is_terminal(self) -> bool:
+        """True once nothing can change any more."""
+        return self.status in TERMINAL
+
+    @property
+    def execution_name(self) -> str:
+        """Name of this attempt's execution and inference; the same attempt can never run twice."""
+        return f"{self.id}-{self.attempt}"
+
+    def to(self, status: JobStatus, *, now: datetime, **changes: object) -> "Job":
+        """Return the job in ``status``; raises `TransitionError` where the table forbids the change."""
+        if status not in TRANSITIONS[self.status]:
+            msg = f"job {self.id}: {self.status} → {status} is not allowed"
+            raise TransitionError(msg)
+        return replace(self, status=status, updated_at=now, **changes)  # type: ignore[arg-type]
+
+    def admitted(self, now: datetime) -> "Job":
+        """Take a slot."""
+        return self.to(JobStatus.ADMITTED, now=now, admitted_at=now)
+
+    def dispatched(self, now: datetime) -> "Job":
+        """Be handed to a lane."""
+        return self.to(JobStatus.DISPATCHED, now=now)
+
+    def succeeded(self, *, key: str, version_id: str | None, size_bytes: int, now: datetime) -> "Job":
+        """End well."""
+        return self.to(
+            JobStatus.SUCCEEDED,
+            now=now,
+            finished_at=now,
+            progress=100.0,
+            output_key=key,
+            output_version_id=version_id,
+            output_size_bytes=size_bytes,
+        )
+
+    def failed(self, *, error_code: str, error_message: str, now: datetime) -> "Job":
+        """End badly."""
+        return self.to(JobStatus.FAILED, now=now, finished_at=now, error_code=error_code, error_message=error_message)
+
+    def requeued(self, now: datetime) -> "Job":
+        """Go back to the queue as the next attempt."""
+        return self.to(
+            JobStatus.QUEUED, now=now, attempt=self.attempt + 1, progress=0.0, admitted_at=None, heartbeat_at=None
+        )
+
+    def unadmitted(self, now: datetime) -> "Job":
+        """Go back to the queue as the same attempt, whose execution never started."""
+        return self.to(JobStatus.QUEUED, now=now, admitted_at=None)
+
+
+def output_key_of(job: Job) -> str:
+    """Return the key of an attempt's result; attempts never overwrite one another."""
+    return f"out/{job.client_id}/{job.asset_id}/{job.execution_name}"

@@ -1,0 +1,40 @@
+"""Administering clients. A secret is returned once, at its making, and never again."""
+
+from dataclasses import dataclass, replace
+
+from lambdas.core.clients import DEFAULT_MAX_ACTIVE, Client, new_secret
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.ports import ClientRegistry, Clock, IdFactory
+
+
+@dataclass(frozen=True)
+class ClientAdministration:
+    """Create, list, rotate, disable."""
+
+    clients: ClientRegistry
+    clock: Clock
+    ids: IdFactory
+
+    def create(self, name: str, *, max_active: int = DEFAULT_MAX_ACTIVE) -> tuple[Client, str]:
+        """Return a new client and its secret."""
+        now, secret = self.clock.now(), new_secret()
+        client = Client(id=self.ids.new_id().replace("-", ""), name=name, created_at=now, max_active=max_active)
+        client = client.with_secret(secret, now=now)
+        self.clients.add(client)
+        return client, secret
+
+    def rotate(self, client_id: str) -> str:
+        """Return an additional secret; the newest two are valid."""
+        secret = new_secret()
+        self.clients.save(self._existing(client_id).with_secret(secret, now=self.clock.now()))
+        return secret
+
+    def set_disabled(self, client_id: str, *, disabled: bool) -> None:
+        """Shut a client out, or let it in again; running functions notice within half a minute."""
+        self.clients.save(replace(self._existing(client_id), disabled=disabled))
+
+    def _existing(self, client_id: str) -> Client:
+        client = self.clients.get(client_id)
+        if client is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND, f"there is no client {client_id}")
+        return client

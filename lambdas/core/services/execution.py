@@ -1,0 +1,184 @@
+"""The steps of ``Enhancement``, from claim to the end. Each may run twice and is fenced by the attempt."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gpu_container.contract import ObjectRef, WorkOrder, WorkResult
+from lambdas.core.assets import Asset
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
+from lambdas.core.ports import (
+    AdmissionQueue,
+    AssetStore,
+    Attempt,
+    AttemptStore,
+    AudioObjects,
+    Clock,
+    ComputeBackend,
+    JobRepository,
+)
+from lambdas.core.services.failures import Failure
+
+logger = logging.getLogger(__name__)
+
+LOSSLESS = frozenset({"wav", "flac", "aiff"})
+LOSSY_TOLERANCE_S = 0.05
+
+
+class VerificationError(DomainError):
+    """The worker's result is not what the probe's facts promise."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(DomainErrorCode.INTERNAL, message)
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """One attempt at one job, as executions and notices carry it."""
+
+    client_id: str
+    job_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class ExecutionService:
+    """Claim, verify, succeed, fail."""
+
+    assets: AssetStore
+    jobs: JobRepository
+    storage: AudioObjects
+    queue: AdmissionQueue
+    clock: Clock
+
+    def claim(self, ref: JobRef) -> bool:
+        """Tell whether this attempt is still wanted."""
+        return current_job(self.jobs, ref) is not None
+
+    def verify(self, ref: JobRef, result: WorkResult) -> None:
+        """Hold the worker's result against the probe's facts and a HEAD of the output.
+
+        Raises
+        ------
+        VerificationError
+            Where they differ.
+        """
+        job = current_job(self.jobs, ref)
+        if job is None:
+            return
+        asset = self.assets.get(ref.client_id, job.asset_id)
+        if asset is None:
+            raise VerificationError("the asset is gone")
+        stored = self.storage.head(result.output.key, result.output.version_id)
+        fault = mismatch(asset, job, result, size_bytes=stored.size_bytes if stored else None)
+        if fault:
+            raise VerificationError(fault)
+
+    def succeed(self, ref: JobRef, result: WorkResult) -> None:
+        """End the job well and give its slot back, in one transaction."""
+        job = current_job(self.jobs, ref)
+        if job is not None:
+            now, output = self.clock.now(), result.output
+            self.jobs.release(
+                job.succeeded(key=output.key, version_id=output.version_id, size_bytes=result.size_bytes, now=now)
+            )
+            logger.info("succeeded", extra={"job_id": job.id, "attempt": job.attempt})
+        self.queue.tick(ref.client_id)
+
+    def fail(self, ref: JobRef, failure: Failure) -> JobStatus | None:
+        """Queue the next attempt where that can help, else end the job; gives the slot back either way."""
+        job = current_job(self.jobs, ref)
+        if job is not None:
+            job = self.jobs.release(after_failure(job, failure, now=self.clock.now()))
+            logger.warning(
+                "attempt failed",
+                extra={"job_id": job.id, "attempt": ref.attempt, "error_code": failure.code, "status": job.status},
+            )
+        self.queue.tick(ref.client_id)
+        return job.status if job else None
+
+
+@dataclass(frozen=True)
+class DispatchService:
+    """Hands one attempt to a lane and keeps its task token."""
+
+    assets: AssetStore
+    jobs: JobRepository
+    attempts: AttemptStore
+    backend: ComputeBackend
+    clock: Clock
+    audio_bucket: str
+
+    def dispatch(self, ref: JobRef, task_token: str) -> None:
+        """Write the work order and start it; called again for the same attempt, it replaces the token."""
+        job = current_job(self.jobs, ref)
+        asset = self.assets.get(ref.client_id, job.asset_id) if job else None
+        if job is None or asset is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
+        if job.status is JobStatus.ADMITTED:
+            # Before the lane knows of it: the worker may mark it running at any moment after that.
+            job = self.jobs.save(job.dispatched(self.clock.now()))
+        attempt = Attempt(job.execution_name, ref.client_id, job.id, job.attempt, task_token)
+        self.attempts.put(attempt)
+        order = self._order(job, asset, task_token)
+        answer = self.backend.dispatch(order, inference_id=attempt.inference_id)
+        self.attempts.put(
+            replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
+        )
+
+    def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
+        return WorkOrder(
+            job_id=job.id,
+            attempt=job.attempt,
+            input=ObjectRef(bucket=self.audio_bucket, key=asset.object_key, version_id=asset.version_id),
+            output=ObjectRef(bucket=self.audio_bucket, key=output_key_of(job)),
+            content_type=asset.content_type,
+            strength=job.strength,
+            model=job.model,
+            task_token=task_token,
+            progress=self.jobs.progress_key(job),
+        )
+
+
+def current_job(jobs: JobRepository, ref: JobRef) -> Job | None:
+    """Return the job if this attempt still holds its slot, else None: late and repeated steps change nothing."""
+    job = jobs.get(ref.client_id, ref.job_id)
+    if job is None or job.attempt != ref.attempt or job.is_terminal or job.status is JobStatus.QUEUED:
+        return None
+    return job
+
+
+def after_failure(job: Job, failure: Failure, *, now: datetime) -> Job:
+    """Return the job after a failed attempt: queued again while attempts are left and it can help, else failed."""
+    if failure.retryable and job.attempt < MAX_ATTEMPTS:
+        return job.requeued(now)
+    return job.failed(error_code=failure.code, error_message=failure.message, now=now)
+
+
+def mismatch(asset: Asset, job: Job, result: WorkResult, *, size_bytes: int | None) -> str | None:
+    """Return what is wrong with a result, or None."""
+    if (result.job_id, result.attempt) != (job.id, job.attempt):
+        return "the result belongs to another attempt"
+    if result.output.key != output_key_of(job):
+        return "the result names another object"
+    if size_bytes is None:
+        return "the output is missing"
+    if size_bytes != result.size_bytes or size_bytes == 0:
+        return "the output's size differs from the worker's count"
+    if result.nan_count:
+        return "the output holds samples that are not numbers"
+    return _facts_mismatch(asset, result)
+
+
+def _facts_mismatch(asset: Asset, result: WorkResult) -> str | None:
+    before, after = asset.facts, result.facts
+    if before is None:
+        return None
+    if (before.channels, before.rate_hz) != (after.channels, after.rate_hz):
+        return "the output's rate or channels differ from the input's"
+    if before.container in LOSSLESS and before.frames != after.frames:
+        return "the output's length differs from the input's"
+    if abs(before.duration_s - after.duration_s) > LOSSY_TOLERANCE_S:
+        return "the output's duration differs from the input's"
+    return None

@@ -1,0 +1,65 @@
+"""Why an attempt failed and whether another can help: the one table that says so."""
+
+import json
+from dataclasses import dataclass
+
+from gpu_container.contract import ErrorCode
+
+INTERNAL = "internal"
+WORKER_LOST = "Worker.Lost"
+NO_CAPACITY = "Lane.NoCapacity"
+EXECUTION_LOST = "Execution.Lost"
+
+MAX_MESSAGE_LENGTH = 500
+
+RETRYABLE: dict[str, bool] = {
+    **{code.value: not code.is_input_fault for code in ErrorCode},
+    ErrorCode.CANCELLED.value: False,
+    "States.HeartbeatTimeout": True,
+    "States.Timeout": True,
+    WORKER_LOST: True,
+    NO_CAPACITY: True,
+    EXECUTION_LOST: True,
+    "VerificationError": True,
+    "TransientError": True,
+    # A missing permission or setting: the same attempt would fail again, and an operator has to act.
+    "MisconfiguredError": False,
+}
+"""Error name, as Step Functions reports it → whether another attempt can help. What is not listed is a defect."""
+
+CODES: dict[str, str] = {
+    **{code.value: code.value for code in ErrorCode},
+    "States.HeartbeatTimeout": "worker_lost",
+    "States.Timeout": "timed_out",
+    WORKER_LOST: "worker_lost",
+    NO_CAPACITY: "no_capacity",
+    "VerificationError": ErrorCode.ENGINE_FAILED.value,
+}
+"""Error name → the code that is stored with the job; everything else is `INTERNAL`."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A classified failure of one attempt."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+def classify(error: str, cause: str) -> Failure:
+    """Classify what Step Functions caught: ``Error`` and ``Cause`` of a failed state."""
+    return Failure(
+        code=CODES.get(error, INTERNAL),
+        message=f"{error}: {_message(cause)}"[:MAX_MESSAGE_LENGTH],
+        retryable=RETRYABLE.get(error, False),
+    )
+
+
+def _message(cause: str) -> str:
+    """Return the message inside a Lambda function's error document, or the cause as it is."""
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        return cause
+    return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause

@@ -1,0 +1,87 @@
+"""Settling an upload: is it there, is it what was declared, is it audio? S3's events come twice, late and unordered."""
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
+from lambdas.core.assets import Asset, ids_from_object_key
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.ports import AssetStore, AudioObjects, Clock
+from lambdas.core.services.enhancements import EnhancementService
+
+logger = logging.getLogger(__name__)
+
+PROBE_CRASHED = ProbeFailure(
+    error_code=ErrorCode.INPUT_CORRUPT, message="The file could not be read within the limits of the probe."
+)
+
+
+@dataclass(frozen=True)
+class Located:
+    """An upload worth probing."""
+
+    client_id: str
+    asset_id: str
+    probe_order: ProbeOrder
+
+
+@dataclass(frozen=True)
+class IntakeService:
+    """The steps of ``AssetIntake``; each may run twice."""
+
+    assets: AssetStore
+    storage: AudioObjects
+    enhancements: EnhancementService
+    clock: Clock
+
+    def locate(self, object_key: str) -> Located | None:
+        """Return what to probe, pinned to a version; None where the event changes nothing any more."""
+        ids = ids_from_object_key(object_key)
+        asset = self.assets.get(*ids) if ids else None
+        if asset is None or not asset.is_waiting:
+            return None
+        stored = self.storage.head(object_key)
+        if stored is None or stored.size_bytes != asset.size_bytes:
+            # The signed length makes another size impossible; whatever this is, it is not the upload.
+            logger.warning("upload does not match its declaration", extra={"asset_id": asset.id})
+            return None
+        order = ProbeOrder(input=ObjectRef(bucket=self.storage.bucket, key=object_key, version_id=stored.version_id))
+        return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
+
+    def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
+        """Accept the upload; None where another event has settled the asset already."""
+        asset = self._waiting(located)
+        if asset is None:
+            return None
+        version_id = located.probe_order.input.version_id
+        return self.assets.save(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
+
+    def mark_invalid(self, located: Located, failure: ProbeFailure) -> Asset | None:
+        """Refuse the upload; None where another event has settled the asset already."""
+        asset = self._waiting(located)
+        if asset is None:
+            return None
+        refused = asset.invalid(
+            error_code=failure.error_code.value, error_message=failure.message, now=self.clock.now()
+        )
+        return self.assets.save(refused)
+
+    def enqueue(self, located: Located) -> str | None:
+        """Start the enhancement that was asked for with the upload; returns the job's id."""
+        asset = self.assets.get(located.client_id, located.asset_id)
+        if asset is None or asset.auto_enhance is None:
+            return None
+        wanted = asset.auto_enhance
+        # The same id each time, so that a repeated step makes no second job.
+        job_id = str(uuid.uuid5(uuid.UUID(asset.id), "auto"))
+        try:
+            self.enhancements.enqueue(asset, strength=wanted.strength, model=wanted.model, job_id=job_id)
+        except DomainError as error:
+            if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS:
+                raise
+        return job_id
+
+    def _waiting(self, located: Located) -> Asset | None:
+        asset = self.assets.get(located.client_id, located.asset_id)
+        return asset if asset is not None and asset.is_waiting else None

@@ -1,0 +1,153 @@
+"""The two state machines as tables.
+
+``infra`` renders them to Amazon States Language, the tests walk them in one process.
+
+Each step calls one function with ``{"step": name, "state": <state document>}``; a callback step adds
+``"task_token"`` and ends only when somebody answers that token. The function's answer is kept in the
+state document under ``result_key``, and its ``outcome`` picks the next step where a step has branches.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+END = "End"
+
+HEARTBEAT_TIMEOUT_S = 120
+"""After a worker's first heartbeat this much silence means that it is gone; the sweeper beats for it until then."""
+
+SWEEP_INTERVAL_S = 60
+GPU_START_LIMIT_S = 1200
+"""How long a dispatched job may wait for its first heartbeat (a cold GPU starts in minutes) before it is failed."""
+
+INVOCATION_TIMEOUT_S = 3600
+"""SageMaker's own limit for one asynchronous invocation."""
+
+EXECUTION_TIMEOUT_S = 12 * 3600
+
+
+class FunctionName(StrEnum):
+    """Every function of the app; the value is its logical name in the template."""
+
+    ADOBE_API = "AdobeApi"
+    TOKEN = "Token"  # noqa: S105 - a function's name
+    INTAKE = "Intake"
+    PROBE = "Probe"
+    ADMIT = "Admit"
+    JOB_STEPS = "JobSteps"
+    DISPATCH = "Dispatch"
+    COMPLETE = "Complete"
+    SWEEP = "Sweep"
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again on these errors, ``interval_s`` apart at first and ``backoff`` times longer each time."""
+
+    errors: tuple[str, ...]
+    interval_s: int = 1
+    attempts: int = 4
+    backoff: float = 2.0
+
+
+TRANSIENT = Retry(
+    errors=(
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+        "Lambda.Unknown",
+        "TransientError",
+    )
+)
+"""Faults of the platform, and what our own adapters call transient. Never the client's bytes."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task of a state machine.
+
+    Attributes
+    ----------
+    payload
+        JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
+        ``ProbeOrder`` and knows nothing of steps).
+    branches
+        ``outcome`` of the answer → next step; an outcome that is not listed goes to ``next``.
+    """
+
+    name: str
+    function: FunctionName
+    result_key: str
+    next: str
+    timeout_s: int = 60
+    payload: str | None = None
+    callback: bool = False
+    heartbeat_s: int | None = None
+    retries: tuple[Retry, ...] = (TRANSIENT,)
+    catch: str | None = None
+    branches: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A state machine; it starts at its first step."""
+
+    name: str
+    steps: tuple[Step, ...]
+    timeout_s: int
+
+    def step(self, name: str) -> Step:
+        """Return the step called ``name``."""
+        return next(step for step in self.steps if step.name == name)
+
+
+ASSET_INTAKE = Machine(
+    name="AssetIntake",
+    timeout_s=1800,
+    steps=(
+        # The input is S3's "Object Created" event as EventBridge delivers it.
+        Step("Locate", FunctionName.INTAKE, "located", next="Probe", branches={"ignore": END}, catch=None),
+        Step(
+            "Probe",
+            FunctionName.PROBE,
+            "probed",
+            payload="$.located.probe_order",
+            next="MarkReady",
+            timeout_s=900,
+            branches={"failed": "MarkInvalid"},
+            catch="MarkInvalid",
+        ),
+        Step("MarkReady", FunctionName.INTAKE, "marked", next=END, branches={"enqueue": "Enqueue"}),
+        Step("MarkInvalid", FunctionName.INTAKE, "marked", next=END),
+        Step("Enqueue", FunctionName.INTAKE, "enqueued", next=END),
+    ),
+)
+
+ENHANCEMENT = Machine(
+    name="Enhancement",
+    timeout_s=EXECUTION_TIMEOUT_S,
+    steps=(
+        # The input is {"job_id", "client_id", "attempt"}.
+        Step("Claim", FunctionName.JOB_STEPS, "claimed", next="Dispatch", branches={"stop": END}, catch="Fail"),
+        Step(
+            "Dispatch",
+            FunctionName.DISPATCH,
+            "result",
+            next="Verify",
+            callback=True,
+            timeout_s=GPU_START_LIMIT_S + INVOCATION_TIMEOUT_S + 600,
+            heartbeat_s=HEARTBEAT_TIMEOUT_S,
+            catch="Fail",
+        ),
+        Step("Verify", FunctionName.JOB_STEPS, "verified", next="Succeed", catch="Fail"),
+        Step("Succeed", FunctionName.JOB_STEPS, "finished", next=END, catch="Fail"),
+        Step("Fail", FunctionName.JOB_STEPS, "finished", next=END),
+    ),
+)
+
+MACHINES = (ASSET_INTAKE, ENHANCEMENT)
+
+ERROR_KEY = "error"
+"""Where a caught error is kept in the state document: ``{"Error": …, "Cause": …}``."""

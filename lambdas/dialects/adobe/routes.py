@@ -1,0 +1,189 @@
+"""Adobe's paths. Each handler translates, calls the core once and translates back."""
+
+import json
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Body
+
+from lambdas.core.clients import Client
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.operations import MODEL_DEFAULT
+from lambdas.dialects.adobe import translate
+from lambdas.dialects.adobe.protocol import (
+    AdobeAsset,
+    AdobeAssetRequest,
+    AdobeError,
+    AdobeSpeechEnhancement,
+    AdobeSpeechEnhancementRequest,
+)
+from lambdas.dialects.adobe.services import AdobeServices
+from lambdas.dialects.common import routes_of
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+JSON = "application/json"
+RETRY_AFTER_S = 60
+
+V1 = f"{translate.PREFIX}/v1"
+ASSETS = f"{V1}/assets"
+ASSET = f"{ASSETS}/<asset_id>"
+ENHANCEMENTS = f"{ASSET}/speech_enhancements"
+ENHANCEMENT = f"{ENHANCEMENTS}/<speech_enhancement_id>"
+DOWNLOAD = f"{ENHANCEMENT}/download"
+DOWNLOAD_AS_PRINTED = DOWNLOAD.replace("/v1/", "/api/")
+
+REFUSALS: dict[int, Any] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": AdobeError}}}
+    for status in (401, 403, 404, 422, 429)
+}
+
+
+def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
+    """Return the dialect's resolver; ``services`` is called per request only."""
+    app = APIGatewayRestResolver(enable_validation=True)
+    _add_refusals(app, services)
+    _add_assets(app, services)
+    _add_enhancements(app, services)
+    return app
+
+
+def _add_assets(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
+    @app.post(ASSETS, operation_id="createAsset", summary="Create an asset", responses=_answers(201, AdobeAsset))
+    def create_asset(body: Annotated[AdobeAssetRequest, Body()]) -> Response[AdobeAsset]:
+        command = translate.to_create_asset(_client(app).id, body)
+        return _json(HTTPStatus.CREATED, translate.from_asset(services().assets.create(command)))
+
+    @app.get(ASSET, operation_id="getAsset", summary="Get an asset", responses=_answers(200, AdobeAsset))
+    def get_asset(asset_id: str) -> Response[AdobeAsset]:
+        view = services().assets.show(_client(app).id, translate.resource_id(asset_id))
+        return _json(HTTPStatus.OK, translate.from_asset(view))
+
+
+def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
+    @app.post(
+        ENHANCEMENTS,
+        operation_id="createSpeechEnhancement",
+        summary="Create a speech enhancement",
+        responses=_answers(202, AdobeSpeechEnhancement),
+    )
+    def create_enhancement(
+        asset_id: str, body: Annotated[AdobeSpeechEnhancementRequest, Body()]
+    ) -> Response[AdobeSpeechEnhancement]:
+        job = services().enhancements.request(
+            _client(app).id, translate.resource_id(asset_id), strength=float(body.strength), model=MODEL_DEFAULT
+        )
+        return _json(HTTPStatus.ACCEPTED, translate.from_job(job, base_url=_base_url(app, services())))
+
+    @app.get(
+        ENHANCEMENT,
+        operation_id="getSpeechEnhancement",
+        summary="Get a speech enhancement",
+        responses=_answers(200, AdobeSpeechEnhancement),
+    )
+    def get_enhancement(asset_id: str, speech_enhancement_id: str) -> Response[AdobeSpeechEnhancement]:
+        job = services().enhancements.show(
+            _client(app).id, translate.resource_id(asset_id), translate.resource_id(speech_enhancement_id)
+        )
+        return _json(HTTPStatus.OK, translate.from_job(job, base_url=_base_url(app, services())))
+
+    def download(asset_id: str, speech_enhancement_id: str) -> Response[None]:
+        url = services().downloads.url(
+            _client(app).id, translate.resource_id(asset_id), translate.resource_id(speech_enhancement_id)
+        )
+        return Response(HTTPStatus.FOUND.value, headers={"Location": url, "Cache-Control": "no-store"})
+
+    found: dict[int, Any] = {302: {"description": "The result's short-lived location"}, **REFUSALS}
+    app.get(DOWNLOAD, operation_id="downloadSpeechEnhancement", summary="Download the result", responses=found)(
+        download
+    )
+    app.get(
+        DOWNLOAD_AS_PRINTED,
+        operation_id="downloadSpeechEnhancementAsPrinted",
+        summary="Download the result, at the path that download_url shows",
+        responses=found,
+    )(download)
+
+
+def _add_refusals(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
+    def authenticate(resolver: APIGatewayRestResolver, call_next: NextMiddleware) -> Response[Any]:
+        resolver.append_context(  # type: ignore[no-untyped-call]
+            client=_authenticated(resolver, services())
+        )
+        return call_next(resolver)
+
+    app.use([authenticate])
+
+    @app.exception_handler(DomainError)  # type: ignore[untyped-decorator]
+    def refuse(error: DomainError) -> Response[str]:
+        if error.code in {DomainErrorCode.INTERNAL, DomainErrorCode.UNAVAILABLE}:
+            logger.error("refused: %s", error.message)
+        return _refusal(error)
+
+    @app.exception_handler([RequestValidationError, RequestUnsupportedContentType])  # type: ignore[untyped-decorator]
+    def invalid(error: RequestValidationError | RequestUnsupportedContentType) -> Response[str]:
+        # Powertools validates before it runs any middleware; a caller we do not know learns nothing of its body.
+        try:
+            _authenticated(app, services())
+        except DomainError as refusal:
+            return _refusal(refusal)
+        route = next(route for route in routes_of(app) if route.matches_path(app.current_event.path))
+        message = translate.validation_message(route.path.removeprefix(translate.PREFIX), error.errors())
+        return _refusal(DomainError(DomainErrorCode.PARAMETER_INVALID, message))
+
+    @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+    def broken(_error: Exception) -> Response[str]:
+        logger.exception("unexpected error")  # noqa: LOG004 - Powertools calls this inside its except block
+        return _refusal(DomainError(DomainErrorCode.INTERNAL))
+
+    @app.not_found
+    def not_found(_error: NotFoundError) -> Response[str]:
+        allowed = sorted({route.method for route in routes_of(app) if route.matches_path(app.current_event.path)})
+        if not allowed:
+            return _refusal(DomainError(DomainErrorCode.NOT_FOUND))
+        return _refusal(DomainError(DomainErrorCode.METHOD_NOT_ALLOWED), headers={"Allow": ", ".join(allowed)})
+
+
+def _authenticated(app: APIGatewayRestResolver, services: AdobeServices) -> Client:
+    headers = app.current_event.headers
+    scheme, _, token = (headers.get("authorization") or "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else None
+    return services.authenticator.authenticate(headers.get("x-api-key"), bearer)
+
+
+def _client(app: APIGatewayRestResolver) -> Client:
+    client: Client = app.context["client"]
+    return client
+
+
+def _base_url(app: APIGatewayRestResolver, services: AdobeServices) -> str:
+    """Return the origin of links: as configured, else the request's own domain and stage."""
+    if services.public_base_url:
+        return services.public_base_url.rstrip("/")
+    context = app.current_event.request_context
+    return f"https://{context.domain_name}/{context.stage}"
+
+
+def _answers(status: int, model: type[Any]) -> dict[int, Any]:
+    return {status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": model}}}, **REFUSALS}
+
+
+def _json(status: HTTPStatus, body: T) -> Response[T]:
+    return Response(status.value, content_type=JSON, body=body)
+
+
+def _refusal(error: DomainError, headers: dict[str, str] | None = None) -> Response[str]:
+    status, code, message = translate.from_error(error)
+    body = AdobeError(error_code=code, message=message)
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if status is HTTPStatus.TOO_MANY_REQUESTS else {}
+    return Response(
+        status.value, content_type=JSON, body=json.dumps(body.model_dump()), headers={**retry, **(headers or {})}
+    )

@@ -1,0 +1,22 @@
+"""The one route table. API Gateway's methods, the OpenAPI documents and the tests are all made from it."""
+
+from lambdas.core.workflow import FunctionName
+from lambdas.dialects.adobe import routes as adobe
+from lambdas.dialects.common import Dialect
+
+DIALECTS: tuple[Dialect, ...] = (
+    Dialect(
+        name="adobe",
+        function=FunctionName.ADOBE_API,
+        prefixes=("/audio_services",),
+        build=adobe.build,
+    ),
+)
+
+FALLBACK = DIALECTS[0]
+"""Answers whatever no dialect owns."""
+
+
+def dialect(name: str) -> Dialect:
+    """Return the dialect called ``name``."""
+    return next(one for one in DIALECTS if one.name == name)

@@ -1,0 +1,29 @@
+"""Serves one dialect: which one, the environment says."""
+
+from functools import lru_cache
+from typing import Any
+
+from aws_lambda_powertools import Tracer
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import bootstrap
+from lambdas.dialects.registry import dialect
+from lambdas.entrypoints.logs import logger
+
+SERVICES = {"adobe": bootstrap.adobe_services}
+
+tracer = Tracer()
+
+
+@lru_cache
+def _resolver() -> APIGatewayRestResolver:
+    name = bootstrap.api_settings().dialect
+    return dialect(name).build(SERVICES[name])
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one API Gateway proxy event."""
+    return _resolver().resolve(event, context)

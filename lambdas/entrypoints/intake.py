@@ -1,0 +1,57 @@
+"""The steps of ``AssetIntake``."""
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gpu_container.contract import ProbeFailure, ProbeResult
+from lambdas import bootstrap
+from lambdas.core.services.intake import PROBE_CRASHED, IntakeService, Located
+from lambdas.entrypoints.logs import logger
+
+LOCATED: TypeAdapter[Located] = TypeAdapter(Located)
+
+Answer = dict[str, Any]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: object) -> Answer:
+    """Run one step."""
+    return STEPS[event["step"]](bootstrap.intake_service(), event["state"])
+
+
+def _locate(service: IntakeService, state: dict[str, Any]) -> Answer:
+    located = service.locate(state["detail"]["object"]["key"])
+    if located is None:
+        return {"outcome": "ignore"}
+    return {"outcome": "probe", **LOCATED.dump_python(located, mode="json")}
+
+
+def _mark_ready(service: IntakeService, state: dict[str, Any]) -> Answer:
+    asset = service.mark_ready(_located(state), ProbeResult.model_validate(state["probed"]))
+    wanted = asset is not None and asset.auto_enhance is not None
+    return {"outcome": "enqueue" if wanted else "done"}
+
+
+def _mark_invalid(service: IntakeService, state: dict[str, Any]) -> Answer:
+    service.mark_invalid(_located(state), _probe_failure(state))
+    return {"outcome": "done"}
+
+
+def _enqueue(service: IntakeService, state: dict[str, Any]) -> Answer:
+    return {"outcome": "done", "job_id": service.enqueue(_located(state))}
+
+
+def _located(state: dict[str, Any]) -> Located:
+    return LOCATED.validate_python({name: value for name, value in state["located"].items() if name != "outcome"})
+
+
+def _probe_failure(state: dict[str, Any]) -> ProbeFailure:
+    """Return what the probe said; a probe that died of the file said nothing."""
+    try:
+        return ProbeFailure.model_validate(state.get("probed"))
+    except ValidationError:
+        return PROBE_CRASHED
+
+
+STEPS = {"Locate": _locate, "MarkReady": _mark_ready, "MarkInvalid": _mark_invalid, "Enqueue": _enqueue}

@@ -1,0 +1,27 @@
+"""The minute's sweep, and the rule on executions that ended badly."""
+
+import dataclasses
+import json
+from typing import Any
+
+from lambdas import bootstrap
+from lambdas.core.services.sweeping import ENDED_BADLY
+from lambdas.entrypoints.logs import logger
+from lambdas.entrypoints.steps import job_ref
+
+EXECUTION_EVENT = "Step Functions Execution Status Change"
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Sweep everything, or recover the one job whose execution has ended badly."""
+    service = bootstrap.sweep_service()
+    detail = event.get("detail") or {}
+    if event.get("detail-type") == EXECUTION_EVENT and detail.get("input"):
+        if detail.get("status") not in ENDED_BADLY:
+            return {"recovered": False}
+        ref = job_ref(json.loads(detail["input"]))
+        return {"recovered": service.recover(ref, reason=f"execution {detail['status']}")}
+    swept = dataclasses.asdict(service.sweep())
+    logger.info("swept", extra=swept)
+    return swept

@@ -1,0 +1,99 @@
+"""What each entry point reads from its environment: one frozen class per entry point, read once in ``bootstrap``.
+
+``infra`` sets exactly these variables (a test compares both), so the names stand here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+PREFIX = "CLEARTAKE_"
+
+
+class Settings(BaseModel):
+    """Base of all settings; importing it needs no environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    s3_addressing: Literal["virtual", "path"] = "virtual"
+    """``path`` only on one machine, where bucket host names do not resolve."""
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Return the names of the environment variables this class reads."""
+        return frozenset(PREFIX + name.upper() for name in cls.model_fields)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings from ``environment``; raises ``pydantic.ValidationError`` naming what is missing."""
+        given = {name: environment.get(PREFIX + name.upper()) for name in cls.model_fields}
+        return cls.model_validate({name: value for name, value in given.items() if value is not None})
+
+
+class ApiSettings(Settings):
+    """Of the functions that serve one dialect."""
+
+    dialect: str
+    audio_bucket: str
+    admit_queue_url: str
+    signing_key_id: str
+    presign_role_arn: str
+    public_base_url: str = ""
+    """Origin of the links in answers; empty: taken from the request (domain and stage)."""
+    s3_public_endpoint: str = ""
+    """Where clients reach S3, if it is not the endpoint the function itself uses."""
+    upload_url_ttl_s: int = 900
+    download_url_ttl_s: int = 300
+    max_upload_bytes: int = 5 * 1024**3
+
+
+class TokenSettings(Settings):
+    """Of the token endpoint, the only one that may sign."""
+
+    signing_key_id: str
+    token_ttl_s: int = 86_399
+
+
+class IntakeSettings(Settings):
+    """Of the steps that settle an upload."""
+
+    audio_bucket: str
+    admit_queue_url: str
+
+
+class AdmitSettings(Settings):
+    """Of the admission queue's consumer, the only one that starts executions."""
+
+    state_machine_arn: str
+
+
+class JobStepsSettings(Settings):
+    """Of the steps that claim, verify and finish a job."""
+
+    audio_bucket: str
+    admit_queue_url: str
+
+
+class DispatchSettings(Settings):
+    """Of the step that hands a job to the endpoint."""
+
+    audio_bucket: str
+    work_bucket: str
+    endpoint_name: str
+    sagemaker_endpoint_url: str = ""
+    """Set on one machine only: where the look-alike of the asynchronous endpoint listens."""
+
+
+class CompleteSettings(Settings):
+    """Of the function that hears the endpoint's notices and ends tasks."""
+
+    work_bucket: str
+
+
+class SweepSettings(Settings):
+    """Of the minute's sweep and the rule on failed executions."""
+
+    state_machine_arn: str
+    admit_queue_url: str
