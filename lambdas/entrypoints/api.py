@@ -3,7 +3,6 @@
 from functools import lru_cache
 from typing import Any
 
-from aws_lambda_powertools import Tracer
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -13,8 +12,6 @@ from lambdas.entrypoints.logs import logger
 
 SERVICES = {"adobe": bootstrap.adobe_services}
 
-tracer = Tracer()
-
 
 @lru_cache
 def _resolver() -> APIGatewayRestResolver:
@@ -23,7 +20,6 @@ def _resolver() -> APIGatewayRestResolver:
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway proxy event."""
     return _resolver().resolve(event, context)

@@ -1,0 +1,301 @@
+"""The whole product in one process on moto: real API Gateway, S3, SQS and SNS events through the real handlers.
+
+The state machines are walked by their own table (``lambdas.core.workflow``), so a step that the table names and
+no function answers fails here first.
+"""
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import requests
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from gpu_container.contract import ProbeOrder, WorkFailure, WorkOrder, WorkResult
+from lambdas import bootstrap
+from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, ERROR_KEY, FunctionName, Machine, Step
+from lambdas.entrypoints import admit, api, complete, dispatch, intake, job_steps, sweep, token
+from tests.ports.conftest import TABLE, create_table
+
+AUDIO, WORK = "audio-bucket", "work-bucket"
+BASE_URL = "https://speech.example.com"
+
+Handler = Callable[[dict[str, Any], Any], Any]
+
+
+class Context(LambdaContext):
+    """The few facts Powertools asks for."""
+
+    def __init__(self) -> None:
+        self._function_name = "test"
+        self._memory_limit_in_mb = 128
+        self._invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
+        self._aws_request_id = str(uuid.uuid4())
+
+
+class StateFailedError(Exception):
+    """A state failed and nothing caught it."""
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+    text: str
+
+
+@dataclass
+class Cloud:
+    """``probe`` and ``work`` are the container: order in, answer out."""
+
+    probe: Callable[[ProbeOrder], dict[str, Any]]
+    work: Callable[[WorkOrder], WorkResult | WorkFailure]
+    dispatched: list[WorkOrder] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        create_table()
+        s3 = boto3.client("s3")
+        for bucket in (AUDIO, WORK):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=AUDIO, VersioningConfiguration={"Status": "Enabled"})
+        self.s3 = s3
+        key = boto3.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
+        queue = boto3.client("sqs").create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        waiting = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}}'
+        machine = boto3.client("stepfunctions").create_state_machine(
+            name="Enhancement", definition=waiting, roleArn=role
+        )["stateMachineArn"]
+        self.queue_url, self.machine_arn = queue, machine
+        self.environment = {
+            "TABLE": TABLE,
+            "DIALECT": "adobe",
+            "AUDIO_BUCKET": AUDIO,
+            "WORK_BUCKET": WORK,
+            "ADMIT_QUEUE_URL": queue,
+            "SIGNING_KEY_ID": key,
+            "PRESIGN_ROLE_ARN": role,
+            "PUBLIC_BASE_URL": BASE_URL,
+            "STATE_MACHINE_ARN": machine,
+            "ENDPOINT_NAME": "enhance",
+        }
+        self.functions: dict[FunctionName, Handler] = {
+            FunctionName.INTAKE: intake.handler,
+            FunctionName.PROBE: lambda event, _context: self.probe(ProbeOrder.model_validate(event)),
+            FunctionName.JOB_STEPS: job_steps.handler,
+            FunctionName.DISPATCH: dispatch.handler,
+        }
+
+    # --- the client's side
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        raw: str | None = None,
+    ) -> Answer:
+        event = _proxy_event(method, path, raw if raw is not None else json.dumps(body) if body is not None else None)
+        event["headers"].update(headers or {})
+        event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
+        answer = api.handler(event, Context())
+        found = {name: values[-1] for name, values in (answer.get("multiValueHeaders") or {}).items()}
+        text = answer.get("body") or ""
+        is_json = found.get("Content-Type", "").startswith("application/json")
+        return Answer(answer["statusCode"], found, json.loads(text) if is_json and text else None, text)
+
+    def sign_in(self, name: str, *, max_active: int = 5) -> dict[str, str]:
+        """Make a client and return the two headers of its calls."""
+        client, secret = bootstrap.client_administration(TABLE).create(name, max_active=max_active)
+        event = _proxy_event("POST", "/ims/token/v3", None)
+        event["queryStringParameters"] = {
+            "grant_type": "client_credentials",
+            "client_id": client.id,
+            "client_secret": secret,
+        }
+        answer = json.loads(token.handler(event, Context())["body"])
+        return {"x-api-key": client.id, "authorization": f"Bearer {answer['access_token']}"}
+
+    def put(self, asset: dict[str, Any], data: bytes) -> int:
+        """PUT to the asset's presigned URL."""
+        headers = {"Content-Type": asset["content_type"]}
+        if asset["checksum"]:
+            headers["Content-MD5"] = asset["checksum"]
+        return requests.put(asset["upload_url"], data=data, headers=headers, timeout=5).status_code
+
+    # --- AWS's side
+
+    def uploaded(self, asset_id: str, client_id: str) -> dict[str, Any]:
+        """Deliver S3's "Object Created" event, as EventBridge does, to the intake machine."""
+        event = {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {"bucket": {"name": AUDIO}, "object": {"key": f"in/{client_id}/{asset_id}"}},
+        }
+        return self.run(ASSET_INTAKE, event)
+
+    def drain(self) -> int:
+        """Deliver the admission queue's messages and run every execution that they start."""
+        ran = 0
+        while (
+            batch := boto3.client("sqs")
+            .receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+            .get("Messages")
+        ):
+            records = [{"messageId": message["MessageId"], "body": message["Body"]} for message in batch]
+            before = self._executions()
+            answer = admit.handler({"Records": records}, Context())
+            assert answer == {"batchItemFailures": []}
+            for message in batch:
+                boto3.client("sqs").delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+            for arn in self._executions() - before:
+                document = boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"]
+                self.run(ENHANCEMENT, json.loads(document))
+                ran += 1
+        return ran
+
+    def sweep(self) -> Any:
+        return sweep.handler({}, Context())
+
+    def run(self, machine: Machine, state: dict[str, Any]) -> dict[str, Any]:
+        """Walk a state machine's table."""
+        name = machine.steps[0].name
+        while name != END:
+            step = machine.step(name)
+            try:
+                answer = self._invoke(step, state)
+            except Exception as error:  # noqa: BLE001 - Step Functions catches everything
+                if step.catch is None:
+                    raise StateFailedError(step.name) from error
+                named = error.args if isinstance(error, TaskFailedError) else (type(error).__name__, str(error))
+                state = {**state, ERROR_KEY: {"Error": named[0], "Cause": named[1]}}
+                name = step.catch
+                continue
+            state = {**state, step.result_key: answer}
+            name = step.branches.get(answer.get("outcome", ""), step.next) if isinstance(answer, dict) else step.next
+        return state
+
+    def _invoke(self, step: Step, state: dict[str, Any]) -> Any:
+        function = self.functions[step.function]
+        if step.payload is not None:
+            value: Any = state
+            for part in step.payload.removeprefix("$.").split("."):
+                value = value[part]
+            return _plain(function(value, Context()))
+        if not step.callback:
+            return _plain(function({"step": step.name, "state": state}, Context()))
+        return self._callback(function, step, state)
+
+    def _callback(self, function: Handler, step: Step, state: dict[str, Any]) -> Any:
+        """Dispatch, let the container work, deliver the endpoint's notice and see how the task was answered."""
+        task_token = f"token-{uuid.uuid4()}"
+        function({"step": step.name, "state": state, "task_token": task_token}, Context())
+        inference_id = f"{state['job_id']}-{state['attempt']}"
+        body = self.s3.get_object(Bucket=WORK, Key=f"orders/{inference_id}.json")["Body"].read()
+        order = WorkOrder.model_validate_json(body)
+        self.dispatched.append(order)
+        answer = self.work(order)
+        notice = self.leave_answer(inference_id, answer)
+        complete.handler(notice, Context())
+        complete.handler(notice, Context())  # SNS may deliver twice
+        return self.tasks.outcome(task_token)
+
+    def leave_answer(self, inference_id: str, answer: WorkResult | WorkFailure) -> dict[str, Any]:
+        """Do what the endpoint does when the container has answered: write it down and send the notice."""
+        good = isinstance(answer, WorkResult)
+        key = f"async/{'out' if good else 'failed'}/{inference_id}.out"
+        self.s3.put_object(Bucket=WORK, Key=key, Body=answer.model_dump_json().encode())
+        message = {
+            "inferenceId": inference_id,
+            "invocationStatus": "Completed" if good else "Failed",
+            "responseParameters": {"outputLocation": f"s3://{WORK}/{key}"} if good else {},
+            "failureReason": "" if good else "Received server error (500) from primary",
+        }
+        return {"Records": [{"Sns": {"Message": json.dumps(message)}}]}
+
+    def _executions(self) -> set[str]:
+        found = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine_arn)
+        return {execution["executionArn"] for execution in found["executions"]}
+
+    def use_tasks(self, tasks: "RecordingTasks") -> None:
+        self.tasks = tasks
+
+
+class TaskFailedError(Exception):
+    """A task was failed through its token: (error, cause)."""
+
+
+@dataclass
+class RecordingTasks:
+    """Stands in for SendTaskSuccess and SendTaskFailure, which moto has not; the first answer counts."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    heartbeats: list[str] = field(default_factory=list)
+
+    def succeed(self, token: str, result: WorkResult) -> None:
+        self.answers.setdefault(token, result.model_dump(mode="json"))
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        self.answers.setdefault(token, TaskFailedError(error, cause))
+
+    def heartbeat(self, token: str) -> None:
+        self.heartbeats.append(token)
+
+    def outcome(self, token: str) -> Any:
+        answer = self.answers[token]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass
+class FakeRuntime:
+    """SageMaker's runtime, which moto has not for asynchronous calls."""
+
+    def invoke_endpoint_async(self, **arguments: Any) -> dict[str, str]:
+        name = arguments["InferenceId"]
+        return {
+            "OutputLocation": f"s3://{WORK}/async/out/{name}.out",
+            "FailureLocation": f"s3://{WORK}/async/failed/{name}.out",
+        }
+
+
+def md5_of(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _plain(answer: Any) -> Any:
+    """Lambda's answers travel as JSON."""
+    return json.loads(json.dumps(answer))
+
+
+def _proxy_event(method: str, path: str, body: str | None) -> dict[str, Any]:
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": {"content-type": "application/json"},
+        "multiValueHeaders": {"content-type": ["application/json"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "httpMethod": method,
+            "path": path,
+            "stage": "prod",
+            "domainName": "abc.execute-api.us-east-1.amazonaws.com",
+            "requestId": str(uuid.uuid4()),
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,221 @@
+"""The whole flow in one process: handler → presign → S3 event → every step of both machines → download."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
+from lambdas import bootstrap
+from lambdas.core.assets import AutoEnhance
+from lambdas.core.services.assets import CreateAsset
+from tests.integration.cloud import BASE_URL, Cloud, md5_of
+from tests.integration.conftest import GOOD, POISON, pretend_work
+
+ASSETS = "/audio_services/v1/assets"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture
+def caller(cloud: Cloud) -> dict[str, str]:
+    return cloud.sign_in("acme")
+
+
+def create(cloud: Cloud, caller: dict[str, str], data: bytes = GOOD, **changes: Any) -> dict[str, Any]:
+    body = {
+        "filename": "earhart-aviation.wav",
+        "byte_size": len(data),
+        "checksum": md5_of(data),
+        "content_type": "audio/wav",
+    } | changes
+    answer = cloud.call("POST", ASSETS, body, headers=caller)
+    assert answer.status == 201, answer.text
+    asset: dict[str, Any] = answer.body
+    return asset
+
+
+def upload(cloud: Cloud, caller: dict[str, str], data: bytes = GOOD, **changes: Any) -> dict[str, Any]:
+    asset = create(cloud, caller, data, **changes)
+    assert cloud.put(asset, data) == 200
+    cloud.uploaded(asset["id"], caller["x-api-key"])
+    return asset
+
+
+def enhance(cloud: Cloud, caller: dict[str, str], asset: dict[str, Any], strength: Any = 93) -> Any:
+    path = f"{ASSETS}/{asset['id']}/speech_enhancements"
+    return cloud.call("POST", path, {"strength": strength}, headers=caller)
+
+
+def show(cloud: Cloud, caller: dict[str, str], job: dict[str, Any]) -> dict[str, Any]:
+    path = f"{ASSETS}/{job['asset_id']}/speech_enhancements/{job['id']}"
+    answer = cloud.call("GET", path, headers=caller)
+    assert answer.status == 200
+    body: dict[str, Any] = answer.body
+    return body
+
+
+def test_from_upload_to_download(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = create(cloud, caller)
+    assert asset["status"] == "waiting_for_upload"
+    assert TIME.fullmatch(asset["created_at"])
+    assert set(asset) == {
+        "id", "filename", "upload_url", "status", "created_at", "updated_at", "byte_size", "content_type", "checksum",
+    }  # fmt: skip
+    assert "content-length%3Bcontent-md5%3Bcontent-type%3Bhost" in asset["upload_url"]
+    assert cloud.put(asset, GOOD) == 200
+    cloud.uploaded(asset["id"], caller["x-api-key"])
+
+    ready = cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body
+    assert (ready["status"], ready["upload_url"]) == ("ready_for_processing", None)
+
+    accepted = enhance(cloud, caller, asset)
+    assert accepted.status == 202
+    job = accepted.body
+    assert {name: job[name] for name in job if name not in {"id", "requested_processing_at"}} == {
+        "strength": 93,
+        "download_url": None,
+        "asset_id": asset["id"],
+        "finished_processing_at": None,
+        "status": "queued",
+        "model_id": "v1",
+    }
+    assert show(cloud, caller, job)["status"] == "queued"
+    assert cloud.drain() == 1
+
+    done = show(cloud, caller, job)
+    assert done["status"] == "succeeded"
+    assert TIME.fullmatch(done["finished_processing_at"])
+    printed = f"{BASE_URL}/audio_services/api/assets/{asset['id']}/speech_enhancements/{job['id']}/download"
+    assert done["download_url"] == printed
+    for path in (printed.removeprefix(BASE_URL), printed.removeprefix(BASE_URL).replace("/api/", "/v1/")):
+        found = cloud.call("GET", path, headers=caller)
+        assert found.status == 302
+        answer = requests.get(found.headers["Location"], timeout=5)
+        assert answer.content == GOOD
+        assert "earhart-aviation-enhanced-93p.wav" in answer.headers["Content-Disposition"]
+        assert answer.headers["Content-Type"] == "audio/wav"
+    assert cloud.dispatched[0].input.version_id
+
+
+def test_events_that_come_twice_or_late_change_nothing(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = upload(cloud, caller)
+    before = cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body
+    cloud.put(asset, b"RIFF other byte")  # a later PUT of the same length to the same URL
+    cloud.uploaded(asset["id"], caller["x-api-key"])
+    assert cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body == before
+    job = enhance(cloud, caller, asset).body
+    cloud.drain()
+    assert cloud.drain() == 0
+    done = show(cloud, caller, job)
+    for _ in range(2):
+        cloud.sweep()
+        assert show(cloud, caller, job) == done
+    path = f"{ASSETS}/{asset['id']}/speech_enhancements/{job['id']}/download"
+    answer = requests.get(cloud.call("GET", path, headers=caller).headers["Location"], timeout=5)
+    assert answer.content == GOOD
+
+
+def test_bytes_that_are_not_audio_make_the_asset_invalid(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = upload(cloud, caller, b"no audio at all")
+    shown = cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body
+    assert (shown["status"], shown["upload_url"]) == ("invalid_upload", None)
+    refused = enhance(cloud, caller, asset)
+    assert (refused.status, refused.body) == (422, {"error_code": None, "message": "Asset is not enhanceable"})
+
+
+def test_a_poisoned_file_fails_at_once_and_frees_its_slot(cloud: Cloud) -> None:
+    caller = cloud.sign_in("single", max_active=1)
+    poisoned = enhance(cloud, caller, upload(cloud, caller, POISON)).body
+    good = enhance(cloud, caller, upload(cloud, caller)).body
+    cloud.drain()
+    assert show(cloud, caller, poisoned)["status"] == "failed"
+    assert show(cloud, caller, poisoned)["finished_processing_at"]
+    assert show(cloud, caller, good)["status"] == "succeeded"
+    assert len([order for order in cloud.dispatched if order.job_id == poisoned["id"]]) == 1
+
+
+def test_a_failure_of_ours_is_tried_three_times(cloud: Cloud, caller: dict[str, str]) -> None:
+    attempts: Iterator[int] = iter(range(10))
+
+    def flaky(order: WorkOrder) -> Any:
+        if next(attempts) < 2:
+            return WorkFailure(
+                job_id=order.job_id,
+                attempt=order.attempt,
+                error_code=ErrorCode.ENGINE_FAILED,
+                message="out of memory",
+                retryable=True,
+            )
+        return pretend_work(order)
+
+    cloud.work = flaky
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in cloud.dispatched] == [1, 2, 3]
+
+
+def test_a_result_that_is_not_what_was_probed_is_refused(cloud: Cloud, caller: dict[str, str]) -> None:
+    def short(order: WorkOrder) -> Any:
+        result = pretend_work(order)
+        return result.model_copy(update={"facts": result.facts.model_copy(update={"frames": 4})})  # type: ignore[union-attr]
+
+    cloud.work = short
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "failed"
+    assert len(cloud.dispatched) == 3
+
+
+def test_the_same_strength_again_only_after_a_failure(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = upload(cloud, caller, POISON)
+    assert enhance(cloud, caller, asset).status == 202
+    again = enhance(cloud, caller, asset)
+    assert (again.status, again.body["message"]) == (
+        422,
+        "Speech enhancement already exists for specified asset, model and strength.",
+    )
+    cloud.drain()
+    assert enhance(cloud, caller, asset).status == 202
+
+
+def test_one_at_a_time_is_adobes_order(cloud: Cloud) -> None:
+    caller = cloud.sign_in("single", max_active=1)
+    asset = upload(cloud, caller)
+    jobs = [enhance(cloud, caller, asset, strength).body for strength in (10, 20, 30)]
+    cloud.drain()
+    assert [order.job_id for order in cloud.dispatched] == [job["id"] for job in jobs]
+
+
+def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, caller: dict[str, str]) -> None:
+    command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav", None, AutoEnhance(80, "dfn3"))
+    asset = bootstrap.adobe_services().assets.create(command).asset
+    boto3.client("s3").put_object(Bucket="audio-bucket", Key=asset.object_key, Body=GOOD)
+    state = cloud.uploaded(asset.id, asset.client_id)
+    cloud.uploaded(asset.id, asset.client_id)
+    assert cloud.drain() == 1
+    job = {"asset_id": asset.id, "id": state["enqueued"]["job_id"]}
+    done = show(cloud, caller, job)
+    assert (done["status"], done["strength"]) == ("succeeded", 80)
+
+
+def test_an_execution_that_was_aborted_is_recovered(cloud: Cloud, caller: dict[str, str]) -> None:
+    from lambdas.entrypoints import sweep
+    from tests.integration.cloud import Context
+
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    service = bootstrap.admission_service()
+    assert service.admit_client(caller["x-api-key"]) == 1
+    document = f'{{"job_id": "{job["id"]}", "client_id": "{caller["x-api-key"]}", "attempt": 1}}'
+    event = {
+        "detail-type": "Step Functions Execution Status Change",
+        "detail": {"status": "ABORTED", "input": document},
+    }
+    assert sweep.handler(event, Context()) == {"recovered": True}
+    assert sweep.handler(event, Context()) == {"recovered": False}
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in cloud.dispatched] == [2]
