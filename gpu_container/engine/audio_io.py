@@ -1,0 +1,182 @@
+"""Reading and writing recordings block by block, in constant memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+import soundfile as sf
+
+from gpu_container.contract import AudioFacts, ErrorCode
+from gpu_container.engine.errors import EngineError
+from gpu_container.engine.formats import (
+    DEFAULT_BIT_RATES,
+    ENCODERS,
+    FFMPEG_MUXERS,
+    MAX_DURATION_S,
+    AudioFormat,
+    identify,
+)
+from gpu_container.engine.stft import Real
+
+BLOCK_S = 1.0
+BROKEN_SHARE = 0.05
+"""A file of which more than this share of packets cannot be decoded is corrupt; fewer are left out, as players do."""
+
+
+def probe(path: Path, *, max_duration_s: float = MAX_DURATION_S) -> AudioFacts:
+    """Decode a whole file and return what is in it.
+
+    Raises
+    ------
+    EngineError
+        Any ``INPUT_*`` code.
+    """
+    found = identify(path)
+    frames = sum(block.shape[1] for block in blocks(path, found, max_duration_s=max_duration_s))
+    return found.facts(frames)
+
+
+def blocks(path: Path, found: AudioFormat, *, max_duration_s: float = MAX_DURATION_S) -> Iterator[Real]:
+    """Yield ``(channels, n)`` float32, about a second each.
+
+    Raises
+    ------
+    EngineError
+        INPUT_CORRUPT, INPUT_EMPTY, INPUT_TOO_LONG.
+    """
+    decode = _sndfile_blocks if found.by_sndfile else _ffmpeg_blocks
+    frames, limit = 0, max_duration_s * found.rate_hz
+    for block in decode(path, found):
+        frames += block.shape[1]
+        if frames > limit:
+            raise EngineError(ErrorCode.INPUT_TOO_LONG, f"The recording is longer than {max_duration_s:.0f} s.")
+        if block.shape[1]:
+            yield block
+    if frames == 0:
+        raise EngineError(ErrorCode.INPUT_EMPTY, "The recording has no samples.")
+
+
+class Writer(Protocol):
+    """Takes a recording block by block."""
+
+    def write(self, block: Real) -> None:
+        """Append ``(channels, n)`` float32 in [-1, 1]."""
+        ...
+
+
+@contextmanager
+def writer(path: Path, like: AudioFormat) -> Iterator[Writer]:
+    """Open a file of the given format for writing; it is complete when the context ends."""
+    opened = _SndfileWriter(path, like) if like.by_sndfile else _FfmpegWriter(path, like)
+    try:
+        yield opened
+        opened.finish()
+    finally:
+        opened.close()
+
+
+def _sndfile_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
+    try:
+        with sf.SoundFile(path) as file:
+            size = max(1, round(BLOCK_S * found.rate_hz))
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
+                yield np.ascontiguousarray(block.T)
+    except sf.LibsndfileError as error:
+        raise EngineError(ErrorCode.INPUT_CORRUPT, "The file is damaged and cannot be decoded.") from error
+
+
+def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
+    decoded = broken = 0
+    resampler = av.AudioResampler(format="fltp", rate=found.rate_hz, layout=None)
+    held: list[Real] = []
+    with av.open(str(path), metadata_errors="replace") as file:
+        for packet in _packets(file):
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                broken += 1
+                continue
+            decoded += 1
+            held.extend(array for frame in frames for array in _samples(resampler, frame, found))
+            if sum(array.shape[1] for array in held) >= BLOCK_S * found.rate_hz:
+                yield np.concatenate(held, axis=1)
+                held = []
+    if broken > 1 and broken > BROKEN_SHARE * (decoded + broken):
+        raise EngineError(ErrorCode.INPUT_CORRUPT, "The file is damaged and cannot be decoded.")
+    if held:
+        yield np.concatenate(held, axis=1)
+
+
+def _packets(file: "av.container.InputContainer") -> Iterator["av.Packet"]:
+    """Yield the first audio stream's packets; a container that breaks off ends there."""
+    try:
+        yield from file.demux(file.streams.audio[0])
+    except (av.error.FFmpegError, ValueError):
+        return
+
+
+def _samples(resampler: "av.AudioResampler", frame: "av.AudioFrame", found: AudioFormat) -> Iterator[Real]:
+    """Yield a frame's samples as ``(channels, n)`` float32."""
+    if frame.sample_rate != found.rate_hz or len(frame.layout.channels) != found.channels:
+        raise EngineError(ErrorCode.INPUT_CORRUPT, "The recording changes its sample rate or channels midway.")
+    if frame.format.name == "fltp":
+        yield frame.to_ndarray()
+        return
+    for converted in resampler.resample(frame):
+        yield converted.to_ndarray()
+
+
+class _SndfileWriter:
+    """WAV, FLAC, AIFF and Ogg Vorbis."""
+
+    def __init__(self, path: Path, like: AudioFormat) -> None:
+        # RF64 falls back to plain WAV when the file stays small, and is written where 4 GiB may be passed.
+        self._file = sf.SoundFile(
+            path, "w", samplerate=like.rate_hz, channels=like.channels, format=like.major, subtype=like.subtype
+        )
+        for name, value in like.tags.items():
+            setattr(self._file, name, value)
+
+    def write(self, block: Real) -> None:
+        """Append a block."""
+        self._file.write(np.ascontiguousarray(block.T))
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class _FfmpegWriter:
+    """MP3, AAC and Opus. The encoders' delay is written into the files, so that players trim it."""
+
+    def __init__(self, path: Path, like: AudioFormat) -> None:
+        self._file = av.open(str(path), "w", format=FFMPEG_MUXERS[like.container])
+        self._file.metadata.update({name: value for name, value in like.tags.items() if name != "encoder"})
+        self._layout = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}[
+            like.channels
+        ]
+        self._stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
+        self._stream.bit_rate = like.bit_rate or DEFAULT_BIT_RATES[like.container]
+        self._rate_hz = like.rate_hz
+        self._written = 0
+
+    def write(self, block: Real) -> None:
+        """Encode a block."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
+        frame.sample_rate, frame.pts = self._rate_hz, self._written
+        self._written += block.shape[1]
+        self._file.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Encode what the encoder still holds."""
+        self._file.mux(self._stream.encode(None))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
