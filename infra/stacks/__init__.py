@@ -1,0 +1,1 @@
+"""Stacks compose constructs and pass typed values on; they decide nothing themselves."""

@@ -95,11 +95,11 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
         )
         return _json(HTTPStatus.OK, translate.from_job(job, base_url=_base_url(app, services())))
 
-    def download(asset_id: str, speech_enhancement_id: str) -> Response[None]:
+    def download(asset_id: str, speech_enhancement_id: str) -> Response[str]:
         url = services().downloads.url(
             _client(app).id, translate.resource_id(asset_id), translate.resource_id(speech_enhancement_id)
         )
-        return Response(HTTPStatus.FOUND.value, headers={"Location": url, "Cache-Control": "no-store"})
+        return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
 
     found: dict[int, Any] = {302: {"description": "The result's short-lived location"}, **REFUSALS}
     app.get(DOWNLOAD, operation_id="downloadSpeechEnhancement", summary="Download the result", responses=found)(

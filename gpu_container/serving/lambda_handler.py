@@ -1,0 +1,65 @@
+"""The image's Lambda handlers: ``probe`` for the intake, ``enhance`` for the CPU lane.
+
+Both answer with a document of the contract. What retrying can help (storage, a crashed probe) is raised instead, so
+that Step Functions' own Retry sees it.
+"""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gpu_container.contract import ProbeOrder, WorkOrder
+from gpu_container.serving import logs
+from gpu_container.serving.clients import Clients, make_clients
+from gpu_container.serving.sandbox import probe_in_child
+from gpu_container.serving.settings import ServingSettings
+from gpu_container.serving.storage import download
+from gpu_container.serving.worker import Worker
+
+Document = dict[str, Any]
+
+
+def probe(event: Document, _context: object) -> Document:
+    """Say what is in an object: ``ProbeOrder`` in, ``ProbeResult`` or ``ProbeFailure`` out.
+
+    Raises
+    ------
+    StorageError, ProbeCrashError
+        If the answer is not known; the state machine tries again.
+    """
+    order = ProbeOrder.model_validate(event)
+    settings = _settings()
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=settings.work_dir) as folder:
+        path = Path(folder, "input")
+        download(_clients().s3, order.input, path)
+        answer = probe_in_child(path, limit_s=settings.probe_limit_s, memory_bytes=settings.probe_memory_bytes)
+    return answer.model_dump(mode="json")
+
+
+def enhance(event: Document, _context: object) -> Document:
+    """Carry out a whole order on the CPU: ``WorkOrder`` in, ``WorkResult`` or ``WorkFailure`` out."""
+    return _worker().run(WorkOrder.model_validate(event)).model_dump(mode="json")
+
+
+# Once per execution environment, not per event.
+
+
+@cache
+def _settings() -> ServingSettings:
+    settings = ServingSettings.from_env()
+    logs.set_up(settings.log_level)
+    return settings
+
+
+@cache
+def _clients() -> Clients:
+    return make_clients(_settings())
+
+
+@cache
+def _worker() -> Worker:
+    # Only here: the probe needs neither the network nor ONNX Runtime.
+    from gpu_container.serving.wiring import make_worker  # noqa: PLC0415
+
+    return make_worker(_settings())

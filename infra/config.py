@@ -1,0 +1,114 @@
+"""The app's configuration: read from the CDK context once, here only; everything below gets typed values."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+PRODUCT: Final = "cleartake"
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+CODE_ASSETS: Final = REPOSITORY / "build" / "assets"
+
+LAMBDA_RUNTIME: Final = "python3.13"
+LAMBDA_PYTHON_PLATFORM: Final = "aarch64-manylinux2014"
+"""Every zip function runs on arm64; its dependencies are resolved for it on any machine, without Docker."""
+
+LOCAL_ACCOUNT: Final = "000000000000"
+LOCAL_REGION: Final = "us-east-1"
+
+PYTHON_PLACEHOLDER: Final = "@@PYTHON@@"
+BASE_URL_PLACEHOLDER: Final = "@@BASE_URL@@"
+S3_URL_PLACEHOLDER: Final = "@@S3_URL@@"
+SAGEMAKER_URL_PLACEHOLDER: Final = "@@SAGEMAKER_URL@@"
+PLACEHOLDERS: Final = (PYTHON_PLACEHOLDER, BASE_URL_PLACEHOLDER, S3_URL_PLACEHOLDER, SAGEMAKER_URL_PLACEHOLDER)
+"""Stand in the local templates for what only a launch knows, so that one synthesis serves every port and checkout."""
+
+FEATURE_FLAGS: Final[Mapping[str, bool]] = {
+    "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,
+    "@aws-cdk/aws-iam:minimizePolicies": True,
+    "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
+    "@aws-cdk/aws-kms:aliasNameRef": True,
+    "@aws-cdk/core:enablePartitionLiterals": True,
+    "@aws-cdk/aws-lambda:recognizeLayerVersion": True,
+    "@aws-cdk/core:checkSecretUsage": True,
+}
+
+_OURS = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+"""Context keys of the CDK itself carry punctuation (``aws:cdk:…``, ``@aws-cdk/…``); a plain word is meant for us."""
+
+
+def _comma_separated(value: object) -> object:
+    """Read ``a,b`` as a tuple: the command line can give a context value only as text."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class Config(BaseModel):
+    """What may differ between two deployments; an unknown context key is refused, not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    local: bool = False
+    """The variant for one machine: see ``docs/adr`` for the closed list of what it changes."""
+    stage: Literal["dev", "stage", "prod"] = "dev"
+    account: str | None = None
+    region: str | None = None
+    """Where to deploy; unset, the template fits any account and region."""
+    bundle: bool = True
+    """False leaves the dependencies out of the zip: for tests that look at templates only."""
+
+    retention_days: int = Field(default=30, ge=1)
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 30
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_comma_separated)] = ()
+    """Browser origins that may PUT to and GET from presigned links; none by default."""
+
+    domain_name: str | None = None
+    certificate_arn: str | None = None
+    throttle_rate_per_s: int = Field(default=200, ge=1)
+    throttle_burst: int = Field(default=400, ge=1)
+    waf_requests_per_5min: int = Field(default=10_000, ge=100)
+
+    gpu_instance_type: str = Field(default="ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    max_gpu_instances: int = Field(default=2, ge=1)
+    gpu_concurrency: int = Field(default=4, ge=1)
+    """Invocations one instance works on at a time: a GPU pays only when it is fed."""
+    gpu_backlog_per_instance: int = Field(default=8, ge=1)
+
+    alarm_email: str | None = None
+    monthly_budget_usd: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.domain_name is None) != (self.certificate_arn is None):
+            raise ValueError("domainName and certificateArn go together")
+        if self.monthly_budget_usd is not None and self.alarm_email is None:
+            raise ValueError("monthlyBudgetUsd needs alarmEmail: somebody must be told")
+        return self
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Self:
+        """Read the configuration from a CDK context, whose values are text where they came from the command line."""
+        return cls.model_validate({key: value for key, value in context.items() if _OURS.fullmatch(key)})
+
+    @property
+    def is_production(self) -> bool:
+        """True where data must outlive the stack."""
+        return self.stage == "prod"
+
+    @property
+    def endpoint_name(self) -> str:
+        """Name of the asynchronous endpoint; fixed, so that functions can name it before it exists."""
+        return f"{PRODUCT}-{self.stage}-gpu"
+
+    @property
+    def public_base_url(self) -> str:
+        """Origin of the links in answers; empty: each answer takes it from its request."""
+        if self.local:
+            return BASE_URL_PLACEHOLDER
+        return f"https://{self.domain_name}" if self.domain_name else ""
+
+    def stack_name(self, part: str) -> str:
+        """Return the name of one of the app's stacks, such as ``cleartake-dev-data``."""
+        return f"{PRODUCT}-{self.stage}-{part}"

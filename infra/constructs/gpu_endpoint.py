@@ -1,0 +1,167 @@
+"""The GPU lane in AWS: a SageMaker asynchronous endpoint that runs the container image."""
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.config import REPOSITORY, Config
+from infra.constructs import grants
+from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX
+from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
+from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
+from infra.constructs.notices import Notices
+from infra.nag import accept_objects, accept_wildcard
+
+_IMAGE_START_TIMEOUT_S = 900
+
+
+class GpuEndpoint(Construct):
+    """Model, endpoint and scaling; left out whole where there is no SageMaker."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        config: Config,
+        *,
+        table: dynamodb.ITable,
+        audio: s3.IBucket,
+        work: s3.IBucket,
+        key: kms.IKey,
+        machine: sfn.IStateMachine,
+        notices: Notices,
+    ) -> None:
+        super().__init__(scope, name)
+        self.role = self._role(config)
+        for statement in (
+            grants.objects_get(audio, INPUT_PREFIX),
+            grants.objects_put(audio, OUTPUT_PREFIX),
+            grants.objects_get(work, ORDERS_PREFIX),
+            grants.objects_put(work, ASYNC_PREFIX),
+            grants.data_key_write(key),
+            grants.table_progress(table),
+            # It may say that it lives, never that it succeeded: that is for the function that checks.
+            grants.machine_answer(config, machine, "states:SendTaskHeartbeat"),
+            *notices.allow_publishing(),
+        ):
+            self.role.add_to_policy(statement)
+        for bucket, prefix in (
+            (audio, INPUT_PREFIX),
+            (audio, OUTPUT_PREFIX),
+            (work, ORDERS_PREFIX),
+            (work, ASYNC_PREFIX),
+        ):
+            accept_objects(self.role, bucket, prefix)
+        image = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            directory=str(REPOSITORY),
+            file=DOCKERFILE,
+            target=GPU_TARGET,
+            platform=PLATFORM,
+        )
+        image.repository.grant_pull(self.role)
+        model = self._model(image)
+        endpoint = self._endpoint(config, model, work, notices)
+        self.scaling = EndpointScaling(self, "Scaling", config, endpoint=endpoint)
+
+    def _role(self, config: Config) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+            description="Runs the audio container",
+        )
+        group = f"/aws/sagemaker/Endpoints/{config.endpoint_name}"
+        arn = Stack.of(self).format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"{group}*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "logs:CreateLogGroup",
+                    "logs:CreateLogStream",
+                    "logs:DescribeLogStreams",
+                    "logs:PutLogEvents",
+                ],
+                resources=[arn],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/Endpoints"]}},
+            )
+        )
+        accept_wildcard(role, arn, "Log streams of one endpoint: SageMaker names them.")
+        accept_wildcard(
+            role, "*", "PutMetricData and the registry's login accept only '*'; the metric's namespace is a condition."
+        )
+        return role
+
+    def _model(self, image: ecr_assets.DockerImageAsset) -> sagemaker.CfnModel:
+        model = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=self.role.role_arn,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(image=image.image_uri),
+        )
+        model.node.add_dependency(self.role)
+        return model
+
+    def _endpoint(
+        self, config: Config, model: sagemaker.CfnModel, work: s3.IBucket, notices: Notices
+    ) -> sagemaker.CfnEndpoint:
+        settings = sagemaker.CfnEndpointConfig(
+            self,
+            "Configuration",
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name=VARIANT,
+                    model_name=model.attr_model_name,
+                    instance_type=config.gpu_instance_type,
+                    initial_instance_count=1,  # creation proves that the image starts; scaling takes it to zero after
+                    initial_variant_weight=1,
+                    container_startup_health_check_timeout_in_seconds=_IMAGE_START_TIMEOUT_S,
+                )
+            ],
+            async_inference_config=_async_inference(config, work, notices),
+        )
+        endpoint = sagemaker.CfnEndpoint(
+            self,
+            "Endpoint",
+            endpoint_name=config.endpoint_name,
+            endpoint_config_name=settings.attr_endpoint_config_name,
+            # A new version starts with as many instances as the old one had, not with the initial one.
+            retain_all_variant_properties=True,
+        )
+        endpoint.node.add_dependency(self.role)
+        return endpoint
+
+
+def _async_inference(
+    config: Config, work: s3.IBucket, notices: Notices
+) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:
+    config_type = sagemaker.CfnEndpointConfig
+    return config_type.AsyncInferenceConfigProperty(
+        client_config=config_type.AsyncInferenceClientConfigProperty(
+            max_concurrent_invocations_per_instance=config.gpu_concurrency
+        ),
+        output_config=config_type.AsyncInferenceOutputConfigProperty(
+            s3_output_path=f"s3://{work.bucket_name}/{ASYNC_PREFIX}out",
+            s3_failure_path=f"s3://{work.bucket_name}/{ASYNC_PREFIX}failed",
+            notification_config=config_type.AsyncInferenceNotificationConfigProperty(
+                success_topic=notices.success.topic_arn, error_topic=notices.error.topic_arn
+            ),
+        ),
+    )

@@ -1,0 +1,113 @@
+"""Policy statements, each as narrow as its user: one function here is one sentence about who may do what."""
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+
+from infra.config import Config
+
+READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
+DELETE = ("dynamodb:DeleteItem",)
+"""``TransactWriteItems`` has no permission of its own: each item in it needs the permission of its verb."""
+
+
+def _allow(
+    actions: Sequence[str], resources: Sequence[str], conditions: dict[str, dict[str, object]] | None = None
+) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+
+
+def table_get(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow reading single items."""
+    return _allow(["dynamodb:GetItem"], [table.table_arn])
+
+
+def table_use(table: dynamodb.ITable, indexes: Sequence[str], *actions: str) -> iam.PolicyStatement:
+    """Allow ``actions`` on the table and on its named indexes."""
+    return _allow(actions, [table.table_arn, *(f"{table.table_arn}/index/{index}" for index in indexes)])
+
+
+def table_progress(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow a worker to write how far it is, and nothing else of any item."""
+    return _allow(
+        ["dynamodb:UpdateItem"],
+        [table.table_arn],
+        {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["C#*"]},
+            "ForAllValues:StringEquals": {
+                "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"]
+            },
+            # Else ReturnValues would read back what the attribute list forbids.
+            "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
+        },
+    )
+
+
+def objects_get(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow reading the objects under ``prefix``, in any version (HEAD needs the same permission)."""
+    return _allow(["s3:GetObject", "s3:GetObjectVersion"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
+def objects_put(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow writing objects under ``prefix``, whole or in parts."""
+    return _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
+def objects_exist(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow seeing that a key is missing: without it S3 answers 403 instead of 404."""
+    return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
+
+
+def data_key_read(key: kms.IKey) -> iam.PolicyStatement:
+    """Allow decrypting objects."""
+    return _allow(["kms:Decrypt"], [key.key_arn])
+
+
+def data_key_write(key: kms.IKey) -> iam.PolicyStatement:
+    """Allow encrypting objects; finishing a multipart upload decrypts its parts' keys."""
+    return _allow(["kms:GenerateDataKey", "kms:Decrypt"], [key.key_arn])
+
+
+def key_use(key: kms.IKey, *actions: str) -> iam.PolicyStatement:
+    """Allow ``actions`` on the signing key."""
+    return _allow(actions, [key.key_arn])
+
+
+def queue_send(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Allow sending to ``queue``."""
+    return _allow(["sqs:SendMessage"], [queue.queue_arn])
+
+
+def machine_start(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+    """Allow starting executions."""
+    return _allow(["states:StartExecution"], [machine.state_machine_arn])
+
+
+def machine_answer(config: Config, machine: sfn.IStateMachine, *actions: str) -> iam.PolicyStatement:
+    """Allow answering the task tokens of one state machine.
+
+    The service checks these actions against the machine's ARN, though its reference lists no resource for them; the
+    emulator goes by the reference.
+    """
+    return _allow(actions, ["*"] if config.local else [machine.state_machine_arn])
+
+
+def executions_read(executions_arn: str) -> iam.PolicyStatement:
+    """Allow asking how an execution fares."""
+    return _allow(["states:DescribeExecution"], [executions_arn])
+
+
+def role_assume(role: iam.IRole) -> iam.PolicyStatement:
+    """Allow taking on ``role``."""
+    return _allow(["sts:AssumeRole"], [role.role_arn])
+
+
+def endpoint_invoke(endpoint_arn: str) -> iam.PolicyStatement:
+    """Allow handing work to the asynchronous endpoint."""
+    return _allow(["sagemaker:InvokeEndpointAsync"], [endpoint_arn])

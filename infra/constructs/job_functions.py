@@ -1,0 +1,194 @@
+"""The functions behind the two state machines and around them: what each reads, and all that each may do."""
+
+from dataclasses import dataclass
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.config import SAGEMAKER_URL_PLACEHOLDER, Config
+from infra.constructs import grants
+from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX
+from infra.constructs.functions import ServiceFunction, Spec, settings_environment
+from infra.constructs.job_table import INDEXES
+from infra.nag import accept_objects, accept_wildcard
+from lambdas.core.workflow import ASSET_INTAKE, FunctionName
+from lambdas.settings import (
+    AdmitSettings,
+    CompleteSettings,
+    DispatchSettings,
+    IntakeSettings,
+    JobStepsSettings,
+    SweepSettings,
+)
+
+ADMIT_TIMEOUT_S = 60
+
+_PROBE_HANDLER = "gpu_container.serving.lambda_handler.probe"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What the functions share, made elsewhere."""
+
+    table: dynamodb.ITable
+    audio: s3.IBucket
+    work: s3.IBucket
+    key: kms.IKey
+    admit_queue: sqs.IQueue
+
+
+class JobFunctions:
+    """Makes the functions in one scope; each method is one function and the whole list of what it may do."""
+
+    def __init__(self, scope: Construct, config: Config, stores: Stores) -> None:
+        self._scope = scope
+        self._config = config
+        self._stores = stores
+
+    def intake(self) -> ServiceFunction:
+        """Settle an upload: find it, mark the asset, ask for admission."""
+        stores = self._stores
+        environment = settings_environment(
+            IntakeSettings,
+            self._config,
+            table=stores.table.table_name,
+            audio_bucket=stores.audio.bucket_name,
+            admit_queue_url=stores.admit_queue.queue_url,
+        )
+        function = self._make(Spec(FunctionName.INTAKE, environment))
+        accept_objects(function, stores.audio, INPUT_PREFIX)
+        return function.allow(
+            self._table_all(),
+            grants.objects_get(stores.audio, INPUT_PREFIX),
+            grants.objects_exist(stores.audio, INPUT_PREFIX),
+            grants.data_key_read(stores.key),
+            grants.queue_send(stores.admit_queue),
+        )
+
+    def probe(self) -> ServiceFunction:
+        """Decode an upload: the only function that opens clients' bytes, so it may touch nothing else."""
+        environment = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        function = self._make(
+            Spec(
+                FunctionName.PROBE,
+                environment,
+                memory_mib=2048,
+                timeout_s=ASSET_INTAKE.step("Probe").timeout_s,
+                scratch_mib=10_240,
+                image_handler=_PROBE_HANDLER,
+            )
+        )
+        accept_objects(function, self._stores.audio, INPUT_PREFIX)
+        return function.allow(
+            grants.objects_get(self._stores.audio, INPUT_PREFIX), grants.data_key_read(self._stores.key)
+        )
+
+    def admit(self, machine: sfn.IStateMachine) -> ServiceFunction:
+        """Admit queued jobs: the only function that starts executions."""
+        environment = settings_environment(
+            AdmitSettings,
+            self._config,
+            table=self._stores.table.table_name,
+            state_machine_arn=machine.state_machine_arn,
+        )
+        function = self._make(Spec(FunctionName.ADMIT, environment, timeout_s=ADMIT_TIMEOUT_S))
+        return function.allow(self._table_all(), grants.machine_start(machine))
+
+    def job_steps(self) -> ServiceFunction:
+        """Claim, verify and finish a job."""
+        stores = self._stores
+        environment = settings_environment(
+            JobStepsSettings,
+            self._config,
+            table=stores.table.table_name,
+            audio_bucket=stores.audio.bucket_name,
+            admit_queue_url=stores.admit_queue.queue_url,
+        )
+        function = self._make(Spec(FunctionName.JOB_STEPS, environment))
+        accept_objects(function, stores.audio, OUTPUT_PREFIX)
+        return function.allow(
+            self._table_all(),
+            grants.objects_get(stores.audio, OUTPUT_PREFIX),
+            grants.objects_exist(stores.audio, OUTPUT_PREFIX),
+            grants.data_key_read(stores.key),
+            grants.queue_send(stores.admit_queue),
+        )
+
+    def dispatch(self) -> ServiceFunction:
+        """Write the work order and hand it to the endpoint."""
+        stores = self._stores
+        local = {"sagemaker_endpoint_url": SAGEMAKER_URL_PLACEHOLDER} if self._config.local else {}
+        environment = settings_environment(
+            DispatchSettings,
+            self._config,
+            table=stores.table.table_name,
+            audio_bucket=stores.audio.bucket_name,
+            work_bucket=stores.work.bucket_name,
+            endpoint_name=self._config.endpoint_name,
+            **local,
+        )
+        function = self._make(Spec(FunctionName.DISPATCH, environment))
+        accept_objects(function, stores.work, ORDERS_PREFIX)
+        return function.allow(
+            self._table_all(),
+            grants.objects_put(stores.work, ORDERS_PREFIX),
+            grants.data_key_write(stores.key),
+            grants.endpoint_invoke(endpoint_arn(self._scope, self._config)),
+        )
+
+    def complete(self, machine: sfn.IStateMachine) -> ServiceFunction:
+        """Hear the endpoint's notices: the only function that may report a task's success."""
+        stores = self._stores
+        environment = settings_environment(
+            CompleteSettings, self._config, table=stores.table.table_name, work_bucket=stores.work.bucket_name
+        )
+        function = self._make(Spec(FunctionName.COMPLETE, environment))
+        accept_objects(function, stores.work, ASYNC_PREFIX)
+        return function.allow(
+            grants.table_get(stores.table),
+            grants.objects_get(stores.work, ASYNC_PREFIX),
+            grants.data_key_read(stores.key),
+            grants.machine_answer(self._config, machine, "states:SendTaskSuccess", "states:SendTaskFailure"),
+        )
+
+    def sweep(self, machine: sfn.StateMachine) -> ServiceFunction:
+        """Beat for jobs that wait for a worker, fail those whose worker fell silent, free what was left behind."""
+        stores = self._stores
+        environment = settings_environment(
+            SweepSettings,
+            self._config,
+            table=stores.table.table_name,
+            state_machine_arn=machine.state_machine_arn,
+            admit_queue_url=stores.admit_queue.queue_url,
+        )
+        function = self._make(Spec(FunctionName.SWEEP, environment, timeout_s=50))
+        executions = Stack.of(self._scope).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        accept_wildcard(function, executions, "Executions of one state machine: their names are made at run time.")
+        return function.allow(
+            self._table_all(),
+            grants.machine_answer(self._config, machine, "states:SendTaskHeartbeat", "states:SendTaskFailure"),
+            grants.executions_read(executions),
+            grants.queue_send(stores.admit_queue),
+        )
+
+    def _make(self, spec: Spec) -> ServiceFunction:
+        return ServiceFunction(self._scope, self._config, spec)
+
+    def _table_all(self) -> iam.PolicyStatement:
+        return grants.table_use(self._stores.table, INDEXES, *grants.READ, *grants.WRITE, *grants.DELETE)
+
+
+def endpoint_arn(scope: Construct, config: Config) -> str:
+    """Return the ARN of the asynchronous endpoint, which need not exist yet."""
+    return Stack.of(scope).format_arn(service="sagemaker", resource="endpoint", resource_name=config.endpoint_name)

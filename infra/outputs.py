@@ -1,0 +1,28 @@
+"""Names of the values the stacks publish: for the launcher, the smoke test and the person at the console."""
+
+from enum import StrEnum
+
+
+class Output(StrEnum):
+    """Keys of the stacks' outputs; each is published by exactly one stack."""
+
+    TABLE_NAME = "TableName"
+    AUDIO_BUCKET = "AudioBucketName"
+    WORK_BUCKET = "WorkBucketName"
+    SIGNING_KEY_ID = "SigningKeyId"
+    ADMIT_QUEUE_URL = "AdmitQueueUrl"
+    SUCCESS_TOPIC_ARN = "SuccessTopicArn"
+    ERROR_TOPIC_ARN = "ErrorTopicArn"
+    ENDPOINT_NAME = "EndpointName"
+    INTAKE_MACHINE_ARN = "AssetIntakeMachineArn"
+    ENHANCEMENT_MACHINE_ARN = "EnhancementMachineArn"
+    REST_API_ID = "RestApiId"
+    STAGE_NAME = "StageName"
+    DOMAIN_TARGET = "DomainTarget"
+    PRESIGN_ROLE_ARN = "PresignRoleArn"
+    ALARM_TOPIC_ARN = "AlarmTopicArn"
+
+
+def function_output(function: str) -> str:
+    """Return the key under which the physical name of ``function`` is published."""
+    return f"Function{function}"

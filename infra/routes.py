@@ -1,0 +1,40 @@
+"""The route table as the API sees it: what the dialects' registry lists, and nothing else."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.core.workflow import FunctionName
+from lambdas.dialects.registry import DIALECTS, FALLBACK
+
+TOKEN_PATH: Final = "/ims/token/v3"  # noqa: S105 - a path
+FALLBACK_FUNCTION: Final = FALLBACK.function
+"""Answers every path that no dialect owns."""
+
+
+@dataclass(frozen=True)
+class ApiRoute:
+    """One method on one path template, and the function that answers it."""
+
+    method: str
+    path: str
+    function: FunctionName
+
+
+@dataclass(frozen=True)
+class ApiPrefix:
+    """A path under which one dialect answers everything, also what it does not know."""
+
+    path: str
+    function: FunctionName
+
+
+def api_routes() -> tuple[ApiRoute, ...]:
+    """Return every route of every dialect."""
+    return tuple(
+        ApiRoute(route.method, route.path, dialect.function) for dialect in DIALECTS for route in dialect.routes()
+    )
+
+
+def api_prefixes() -> tuple[ApiPrefix, ...]:
+    """Return every prefix of every dialect."""
+    return tuple(ApiPrefix(prefix, dialect.function) for dialect in DIALECTS for prefix in dialect.prefixes)

@@ -1,0 +1,66 @@
+"""What clients reach: the REST API, the dialects' functions, the token endpoint, the firewall."""
+
+from aws_cdk import Stack
+from constructs import Construct
+
+from infra.config import Config
+from infra.constructs.api_functions import DialectFunction, token_function
+from infra.constructs.custom_domain import CustomDomain
+from infra.constructs.firewall import Firewall
+from infra.constructs.publish import publish
+from infra.constructs.rest_api import RestApi
+from infra.outputs import Output
+from infra.routes import FALLBACK_FUNCTION, api_prefixes, api_routes
+from infra.stacks.base import stack_properties
+from infra.stacks.data import DataStack
+from infra.stacks.engine import EngineStack
+from lambdas.core.workflow import FunctionName
+from lambdas.dialects.registry import DIALECTS
+
+
+class ApiStack(Stack):
+    """One function for each dialect, all behind one API."""
+
+    def __init__(self, scope: Construct, config: Config, *, data: DataStack, engine: EngineStack) -> None:
+        super().__init__(scope, config.stack_name("api"), **stack_properties(config, "REST API"))
+        dialects = {
+            dialect.function: DialectFunction(
+                self,
+                config,
+                name=dialect.function,
+                dialect=dialect.name,
+                table=data.table,
+                audio=data.audio,
+                data_key=data.data_key,
+                signing_key=data.signing_key,
+                admit_queue=engine.admit_queue,
+            )
+            for dialect in DIALECTS
+        }
+        self.token = token_function(self, config, table=data.table, signing_key=data.signing_key)
+        rest = RestApi(
+            self,
+            "Rest",
+            config,
+            functions={name: made.api for name, made in dialects.items()} | {FunctionName.TOKEN: self.token},
+            routes=api_routes(),
+            prefixes=api_prefixes(),
+            fallback=FALLBACK_FUNCTION,
+        )
+        self.api = rest.api
+        if not config.local:
+            self._add_edge(config)
+        publish(self, Output.REST_API_ID, self.api.rest_api_id)
+        publish(self, Output.STAGE_NAME, config.stage)
+        publish(self, Output.PRESIGN_ROLE_ARN, dialects[FALLBACK_FUNCTION].presign_role.role_arn)
+
+    def _add_edge(self, config: Config) -> None:
+        Firewall(self, "Firewall", config, stage=self.api.deployment_stage)
+        if config.domain_name and config.certificate_arn:
+            CustomDomain(
+                self,
+                "CustomDomain",
+                api=self.api,
+                domain_name=config.domain_name,
+                certificate_arn=config.certificate_arn,
+            )

@@ -1,0 +1,80 @@
+"""From an upload to an enhanced file: state machines, their functions, admission, notices, the GPU lane."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.config import Config
+from infra.constructs.functions import ServiceFunction
+from infra.constructs.gpu_endpoint import GpuEndpoint
+from infra.constructs.intake_trigger import IntakeTrigger
+from infra.constructs.job_functions import ADMIT_TIMEOUT_S, JobFunctions, Stores
+from infra.constructs.machines import Workflow
+from infra.constructs.notices import Notices
+from infra.constructs.publish import publish
+from infra.constructs.queues import admission_queue, dead_letter_queue
+from infra.constructs.sweeping import SweepTriggers
+from infra.outputs import Output
+from infra.stacks.base import stack_properties
+from infra.stacks.data import DataStack
+from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
+
+
+class EngineStack(Stack):
+    """Everything that happens without a client waiting for it."""
+
+    def __init__(self, scope: Construct, config: Config, *, data: DataStack) -> None:
+        super().__init__(scope, config.stack_name("engine"), **stack_properties(config, "Workflows and GPU lane"))
+        admit_dead_letters = dead_letter_queue(self, "AdmitDeadLetters", config, fifo=True)
+        self.admit_queue = admission_queue(
+            self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S
+        )
+        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue)
+        functions = JobFunctions(self, config, stores)
+        steps = {made.name: made for made in _step_functions(functions)}
+        self.intake = Workflow(self, config, ASSET_INTAKE, steps).machine
+        self.enhancement = Workflow(self, config, ENHANCEMENT, steps).machine
+
+        trigger = IntakeTrigger(self, "IntakeTrigger", config, bucket=data.audio, machine=self.intake)
+        admit = functions.admit(self.enhancement)
+        admit.function.add_event_source(
+            event_sources.SqsEventSource(self.admit_queue, batch_size=10, report_batch_item_failures=True)
+        )
+        self.notices = Notices(self, "Notices", config, key=data.data_key)
+        lost_notices = self.notices.deliver_to(functions.complete(self.enhancement))
+        sweep = functions.sweep(self.enhancement)
+        sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
+        self.dead_letters: tuple[sqs.Queue, ...] = (
+            admit_dead_letters,
+            trigger.dead_letters,
+            lost_notices,
+            sweeping.dead_letters,
+        )
+        self.watched = (admit, sweep)
+        if not config.local:
+            self._add_gpu(config, data)
+        self._publish(config)
+
+    def _add_gpu(self, config: Config, data: DataStack) -> None:
+        GpuEndpoint(
+            self,
+            "Gpu",
+            config,
+            table=data.table,
+            audio=data.audio,
+            work=data.work,
+            key=data.data_key,
+            machine=self.enhancement,
+            notices=self.notices,
+        )
+
+    def _publish(self, config: Config) -> None:
+        publish(self, Output.ADMIT_QUEUE_URL, self.admit_queue.queue_url)
+        publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
+        publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
+        publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
+
+
+def _step_functions(functions: JobFunctions) -> tuple[ServiceFunction, ...]:
+    return (functions.intake(), functions.probe(), functions.job_steps(), functions.dispatch())

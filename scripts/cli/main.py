@@ -1,0 +1,60 @@
+"""The ``cleartake`` command. Each subcommand's module is imported only when that subcommand is given."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.local.paths import LauncherError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand and the module whose ``add_parser`` defines it."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "up": Command("scripts.cli.cloud", "start the local cloud"),
+    "down": Command("scripts.cli.cloud", "stop it; the data stays"),
+    "status": Command("scripts.cli.cloud", "show what runs; exit code 0 if all of it does"),
+    "logs": Command("scripts.cli.cloud", "show the ends of all logs"),
+    "enhance": Command("scripts.cli.enhance", "enhance files through the REST API"),
+    "demo": Command("scripts.cli.demo", "start the cloud, enhance the sample, show the difference"),
+    "clients": Command("scripts.cli.clients", "create, list, rotate and disable API clients"),
+    "engine": Command("scripts.cli.engine", "run the audio engine alone"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = build_parser(given[0] if given else None).parse_args(given)
+    try:
+        return int(parsed.run(parsed) or 0)
+    except LauncherError as error:
+        print(f"cleartake: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Return the parser, complete for the ``chosen`` subcommand and with the names of all others."""
+    parser = argparse.ArgumentParser(
+        prog="cleartake", description="Speech enhancement as a service, on your own cloud."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    if chosen in COMMANDS:
+        importlib.import_module(COMMANDS[chosen].module).add_parser(subparsers)
+        return parser
+    for name, command in COMMANDS.items():
+        subparsers.add_parser(name, help=command.help, add_help=False)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

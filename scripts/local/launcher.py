@@ -1,0 +1,199 @@
+"""Brings one local cloud up and down: emulator, stacks, the endpoint's look-alike, edge."""
+
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from infra.outputs import Output
+from scripts import models
+from scripts.local import deploy, edge, emulator, processes, tenants
+from scripts.local.paths import HOST, Cloud, LauncherError
+
+EMULATOR, SAGEMAKER, EDGE = "emulator", "sagemaker", "edge"
+STOP_GRACES_S = {EDGE: 5.0, SAGEMAKER: 40.0, EMULATOR: 30.0}
+"""In the order of stopping: no request comes in any more, then no work, and the emulator saves a quiet state."""
+
+EMULATOR_START_S = 60.0
+SAGEMAKER_START_S = 60.0
+"""It waits for the container's first ping, which waits for the models."""
+EDGE_START_S = 15.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """What ``up`` reports."""
+
+    credentials: tenants.Credentials
+    seconds: float
+    was_running: bool
+
+
+def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
+    """Start whatever does not run yet, deploy whatever changed, and return the credentials."""
+    began = time.monotonic()
+    cloud.home.mkdir(parents=True, exist_ok=True)
+    with processes.exclusive(cloud.run / "lock"):
+        was_running = all(processes.running(cloud.run, name) for name in STOP_GRACES_S)
+        _require_same_ports(cloud)
+        _start_emulator(cloud, say)
+        outputs = deploy.deploy(cloud, say)
+        # Each is asked for its health only after both were started: they come up side by side.
+        _start_sagemaker(cloud, outputs)
+        _start_edge(cloud, outputs)
+        credentials = tenants.ensure_in_cloud(cloud, outputs[Output.TABLE_NAME])
+        _wait_until_healthy(cloud, EDGE, cloud.base_url + edge.HEALTH_PATH, EDGE_START_S)
+        _wait_until_healthy(cloud, SAGEMAKER, f"{cloud.sagemaker_url}/health", SAGEMAKER_START_S)
+    return Started(credentials, time.monotonic() - began, was_running)
+
+
+def down(cloud: Cloud) -> list[str]:
+    """Stop what ``up`` started here and nothing else; return the names of what was running."""
+    with processes.exclusive(cloud.run / "lock"):
+        return [name for name, grace_s in STOP_GRACES_S.items() if processes.stop(cloud.run, name, grace_s=grace_s)]
+
+
+def _require_same_ports(cloud: Cloud) -> None:
+    """Refuse to mix two sets of ports in one home: the stacks would point at the wrong ones."""
+    for name, port in ((EDGE, cloud.port), (EMULATOR, cloud.emulator_port), (SAGEMAKER, cloud.sagemaker_port)):
+        process = processes.running(cloud.run, name)
+        if process and process.port != port:
+            raise LauncherError(
+                f"The cloud in {cloud.home} runs on other ports. Run `make down` first, "
+                "or give the new one a home of its own: CLEARTAKE_HOME=.cleartake-2"
+            )
+
+
+def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> None:
+    if processes.running(cloud.run, EMULATOR):
+        return
+    processes.stop(cloud.run, EMULATOR)  # what a killed one may have left of its group
+    _start(
+        cloud,
+        EMULATOR,
+        emulator.command(),
+        port=cloud.emulator_port,
+        variable="CLEARTAKE_EMULATOR_PORT",
+        environment=emulator.environment(cloud),
+    )
+    _wait_until_healthy(cloud, EMULATOR, f"{cloud.emulator_url}{emulator.HEALTH_PATH}", EMULATOR_START_S)
+    say(f"AWS emulator on {cloud.emulator_url}")
+
+
+def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
+    answers_uri = f"s3://{outputs[Output.WORK_BUCKET]}/async"
+    command = [
+        sys.executable, "-m", "scripts.local.sagemaker_sim",
+        "--port", str(cloud.sagemaker_port),
+        "--endpoint-name", outputs[Output.ENDPOINT_NAME],
+        "--output-bucket-prefix", f"{answers_uri}/out",
+        "--failure-bucket-prefix", f"{answers_uri}/failed",
+        "--success-topic", outputs[Output.SUCCESS_TOPIC_ARN],
+        "--error-topic", outputs[Output.ERROR_TOPIC_ARN],
+        "--state-dir", str(cloud.state / "sagemaker"),
+        "--concurrency", str(max(1, (os.cpu_count() or 2) // 2)),
+    ]  # fmt: skip
+    if _keeps_running(cloud, SAGEMAKER, command):
+        return
+    _fetch_models()
+    _start(
+        cloud,
+        SAGEMAKER,
+        command,
+        port=cloud.sagemaker_port,
+        variable="CLEARTAKE_SAGEMAKER_PORT",
+        environment={**emulator.aws_environment(cloud), "CLEARTAKE_S3_ADDRESSING": "path"},
+    )
+
+
+def _fetch_models() -> None:
+    """Bring what the container loads at its start; a fraction of a second if it is there."""
+    try:
+        models.fetch(models.default_directory())
+    except RuntimeError as error:
+        raise LauncherError(f"The models could not be fetched: {error}") from error
+
+
+def _start_edge(cloud: Cloud, outputs: Mapping[str, str]) -> None:
+    command = [
+        sys.executable, "-m", "scripts.local.edge",
+        "--port", str(cloud.port),
+        "--upstream", cloud.emulator_url,
+        "--api-id", outputs[Output.REST_API_ID],
+        "--stage", outputs[Output.STAGE_NAME],
+    ]  # fmt: skip
+    if _keeps_running(cloud, EDGE, command):
+        return
+    _start(
+        cloud,
+        EDGE,
+        command,
+        port=cloud.port,
+        variable="CLEARTAKE_PORT",
+        environment=emulator.clean_environment(),
+    )
+
+
+def _keeps_running(cloud: Cloud, name: str, command: list[str]) -> bool:
+    """Whether ``name`` runs exactly as wanted; one that runs otherwise (a new API id, say) is stopped."""
+    process = processes.running(cloud.run, name)
+    if process and process.command == tuple(command):
+        return True
+    processes.stop(cloud.run, name, grace_s=STOP_GRACES_S[name])
+    return False
+
+
+def _start(
+    cloud: Cloud, name: str, command: list[str], *, port: int, variable: str, environment: Mapping[str, str]
+) -> None:
+    processes.require_free_port(port, variable, name)
+    processes.start(name, command, port=port, run=cloud.run, logs=cloud.logs, environment=environment)
+
+
+def _wait_until_healthy(cloud: Cloud, name: str, url: str, limit_s: float) -> None:
+    log = processes.log_file(cloud.logs, name)
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if processes.running(cloud.run, name) is None:
+            raise LauncherError(f"{name} ended at its start:\n{processes.tail(log)}\nAll of it: {log}")
+        if answers(url):
+            return
+        time.sleep(processes.POLL_S)
+    raise LauncherError(f"{name} did not answer within {limit_s:.0f} s:\n{processes.tail(log)}\nAll of it: {log}")
+
+
+def local_environment() -> dict[str, str]:
+    """Return the AWS variables with which a process talks to the local cloud."""
+    cloud = Cloud.from_environment()
+    return {**emulator.AWS_CREDENTIALS, "AWS_ENDPOINT_URL": cloud.emulator_url}
+
+
+def local_table() -> str:
+    """Return the name of the local cloud's table."""
+    return outputs_of(Cloud.from_environment())[Output.TABLE_NAME]
+
+
+def outputs_of(cloud: Cloud) -> dict[str, str]:
+    """Return what the last deployment answered."""
+    try:
+        found: dict[str, str] = json.loads(cloud.outputs_file.read_text())
+    except (OSError, ValueError):
+        raise LauncherError("There is no local cloud here yet. Start it: make up") from None
+    return found
+
+
+def answers(url: str) -> bool:
+    """Whether ``url`` answers 200."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or HOST, address.port, timeout=2.0)
+    try:
+        connection.request("GET", address.path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

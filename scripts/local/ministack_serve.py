@@ -1,0 +1,195 @@
+"""Runs the AWS emulator with six corrections. Started with the emulator's own Python, which has no package of ours.
+
+Each correction reaches into MiniStack's internals, so it is tied to one version and refuses any other.
+"""
+
+import contextvars
+import importlib
+import importlib.metadata
+import json
+import logging
+import os
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+PINNED_VERSION = "1.5.33"
+AUTOSAVE_S = float(os.environ.get("CLEARTAKE_AUTOSAVE_S", "10"))
+
+app: Any
+lambda_runtime: Any
+s3: Any
+stepfunctions: Any
+
+
+def check_version() -> None:
+    """Stop with the remedy if another MiniStack is installed."""
+    found = importlib.metadata.version("ministack")
+    if found != PINNED_VERSION:
+        sys.exit(
+            f"ministack {found} is installed, but the launcher's corrections fit {PINNED_VERSION} only. "
+            "Remove .venv-emulator and run `make up` again."
+        )
+
+
+def send_small_answers_at_once() -> None:
+    """Switch Nagle's algorithm off: the Lambda runtime API stalls two delayed ACKs (88 ms) an invocation otherwise."""
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def wait_less_for_logs() -> None:
+    """Wait 3 ms instead of 50 ms for the first log line of an invocation that logs nothing."""
+    for kind in vars(lambda_runtime).values():
+        drain = kind.__dict__.get("_drain_stderr_bounded") if isinstance(kind, type) else None
+        if drain is not None:
+            drain.__defaults__ = (0.003, 0.002, 0.250)  # first line, idle, at most [s]
+
+
+def accept_answers_without_body() -> None:
+    """Send a function's answer whose body is null, as API Gateway does; MiniStack answers 500."""
+    send_answer = app._send_response  # noqa: SLF001
+
+    async def send_some_body(send: Any, status: int, headers: Any, body: Any, **options: Any) -> None:
+        await send_answer(send, status, headers, b"" if body is None else body, **options)
+
+    app._send_response = send_some_body  # noqa: SLF001
+
+
+def enforce_heartbeats() -> None:
+    """Fail a callback task whose worker stays silent for ``HeartbeatSeconds``; MiniStack stores the beats only."""
+    invoke = stepfunctions._invoke_with_callback  # noqa: SLF001 - the emulator offers no hook
+
+    def invoke_watched(resource: str, payload: Any, token: str, state: dict[str, Any]) -> Any:
+        limit_s = state.get("HeartbeatSeconds")
+        if limit_s:
+            _in_background(_watch_heartbeat, token, float(limit_s))
+        return invoke(resource, payload, token, state)
+
+    stepfunctions._invoke_with_callback = invoke_watched  # noqa: SLF001
+
+
+def _watch_heartbeat(token: str, limit_s: float) -> None:
+    last_beat, last_change_s = None, time.monotonic()
+    seen = False
+    while True:
+        time.sleep(min(1.0, limit_s / 4))
+        task = stepfunctions._task_tokens.get(token)  # noqa: SLF001
+        if task is None:
+            # Gone after we saw it: answered. Never seen: still on its way, for one limit at most.
+            if seen or time.monotonic() - last_change_s > limit_s:
+                return
+            continue
+        seen = True
+        if task["event"].is_set():
+            return
+        if task.get("heartbeat") != last_beat:
+            last_beat, last_change_s = task.get("heartbeat"), time.monotonic()
+        if time.monotonic() - last_change_s > limit_s:
+            task["error"] = {"Error": "States.HeartbeatTimeout", "Cause": "Task heartbeat timed out"}
+            task["event"].set()
+            return
+
+
+def enforce_machine_timeouts() -> None:
+    """End an execution after its machine's ``TimeoutSeconds``; MiniStack ignores the machine's own limit."""
+    run, fail = stepfunctions._run_execution, stepfunctions._fail_execution  # noqa: SLF001
+
+    def run_limited(arn: str) -> None:
+        limit_s = _machine_timeout_s(arn)
+        if limit_s is None:
+            run(arn)
+            return
+        timer = threading.Timer(limit_s, contextvars.copy_context().run, args=(_time_out, arn))
+        timer.daemon = True
+        timer.start()
+        try:
+            run(arn)
+        finally:
+            timer.cancel()
+
+    def fail_once(execution: dict[str, Any], error: str, cause: str) -> None:
+        if execution["status"] == "RUNNING":
+            fail(execution, error, cause)
+
+    stepfunctions._run_execution = run_limited  # noqa: SLF001
+    stepfunctions._fail_execution = fail_once  # noqa: SLF001
+
+
+def _machine_timeout_s(arn: str) -> float | None:
+    execution = stepfunctions._executions.get(arn)  # noqa: SLF001
+    machine = stepfunctions._state_machines.get(execution["stateMachineArn"]) if execution else None  # noqa: SLF001
+    limit_s = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+    return None if limit_s is None else float(limit_s)
+
+
+def _time_out(arn: str) -> None:
+    execution = stepfunctions._executions.get(arn)  # noqa: SLF001
+    if execution is None or execution["status"] != "RUNNING":
+        return
+    execution.update(status="TIMED_OUT", stopDate=stepfunctions.now_iso(), error="States.Timeout")
+    details = {"executionTimedOutEventDetails": {"error": "States.Timeout", "cause": ""}}
+    stepfunctions._add_event(execution, "ExecutionTimedOut", details)  # noqa: SLF001
+    stepfunctions._emit_execution_status_event(execution)  # noqa: SLF001
+
+
+def save_often() -> None:
+    """Write the state every ``AUTOSAVE_S``: MiniStack saves at a clean stop only, and kill -9 would lose everything."""
+    save, lock = app.save_all, threading.Lock()
+
+    def save_alone(services: dict[str, Callable[[], Any]]) -> None:
+        with lock:  # the last save at the stop must not meet one of ours half way
+            save(services)
+
+    def keep_saving() -> None:
+        while True:
+            time.sleep(AUTOSAVE_S)
+            app.save_all(app._build_persistence_save_dict())  # noqa: SLF001
+
+    app.save_all = save_alone
+    logging.getLogger("persistence").setLevel(logging.WARNING)
+    threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
+
+
+def name_versioned_downloads() -> None:
+    """Honour ``response-content-disposition`` and its kin also where a presigned GET names a version."""
+    get = s3._get_object  # noqa: SLF001
+
+    def get_named(bucket: str, key: str, headers: dict[str, str], query: dict[str, Any] | None = None) -> Any:
+        answer = get(bucket, key, headers, query)
+        if answer[0] == 200:
+            s3._apply_response_overrides(answer[1], query or {})  # noqa: SLF001
+        return answer
+
+    s3._get_object = get_named  # noqa: SLF001
+
+
+def _in_background(function: Callable[..., None], *arguments: object) -> None:
+    # The emulator finds account and region in context variables, which a new thread does not inherit.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(function, *arguments), daemon=True).start()
+
+
+def main() -> None:
+    """Correct the emulator, then run it until SIGTERM."""
+    global app, lambda_runtime, s3, stepfunctions  # noqa: PLW0603 - importable only with the emulator's Python
+    check_version()
+    send_small_answers_at_once()
+    app = importlib.import_module("ministack.app")
+    lambda_runtime = importlib.import_module("ministack.core.lambda_runtime")
+    stepfunctions = importlib.import_module("ministack.services.stepfunctions")
+    s3 = importlib.import_module("ministack.services.s3")
+    wait_less_for_logs()
+    accept_answers_without_body()
+    name_versioned_downloads()
+    enforce_heartbeats()
+    enforce_machine_timeouts()
+    if AUTOSAVE_S > 0:
+        save_often()
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

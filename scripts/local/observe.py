@@ -1,0 +1,70 @@
+"""Looks at a local cloud: what runs and what waits. Changes nothing."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from infra.outputs import Output
+from scripts.local import emulator, launcher, processes
+from scripts.local.edge import HEALTH_PATH
+from scripts.local.paths import Cloud
+
+
+@dataclass(frozen=True)
+class Part:
+    """One background process; ``pid`` is None if it does not run."""
+
+    name: str
+    port: int
+    pid: int | None
+    healthy: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of a cloud. ``work`` counts what waits and what runs; None if nobody can tell."""
+
+    parts: tuple[Part, ...]
+    work: dict[str, int] | None
+
+    @property
+    def up(self) -> bool:
+        """Whether every part runs and answers."""
+        return all(part.healthy for part in self.parts)
+
+
+def look(cloud: Cloud) -> Seen:
+    """Ask each part once."""
+    parts = (
+        _part(cloud, launcher.EMULATOR, cloud.emulator_port, f"{cloud.emulator_url}{emulator.HEALTH_PATH}"),
+        _part(cloud, launcher.SAGEMAKER, cloud.sagemaker_port, f"{cloud.sagemaker_url}/health"),
+        _part(cloud, launcher.EDGE, cloud.port, cloud.base_url + HEALTH_PATH),
+    )
+    return Seen(parts, _work(cloud) if parts[0].healthy and cloud.outputs_file.exists() else None)
+
+
+def _part(cloud: Cloud, name: str, port: int, health: str) -> Part:
+    process = processes.running(cloud.run, name)
+    if process is None:
+        return Part(name, port, None, healthy=False)
+    return Part(name, process.port, process.pid, healthy=launcher.answers(health))
+
+
+def _work(cloud: Cloud) -> dict[str, int]:
+    outputs = json.loads(cloud.outputs_file.read_text())
+    sqs, states = emulator.client(cloud, "sqs"), emulator.client(cloud, "stepfunctions")
+    return {
+        "waiting for admission": _depth(sqs, outputs[Output.ADMIT_QUEUE_URL]),
+        "uploads in hand": _running(states, outputs[Output.INTAKE_MACHINE_ARN]),
+        "enhancements in hand": _running(states, outputs[Output.ENHANCEMENT_MACHINE_ARN]),
+        "dead letters": sum(_depth(sqs, url) for url in sqs.list_queues().get("QueueUrls", ()) if "DeadLetters" in url),
+    }
+
+
+def _depth(sqs: Any, url: str) -> int:
+    name = "ApproximateNumberOfMessages"
+    return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+
+def _running(states: Any, machine_arn: str) -> int:
+    return len(states.list_executions(stateMachineArn=machine_arn, statusFilter="RUNNING")["executions"])

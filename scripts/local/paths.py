@@ -1,0 +1,92 @@
+"""Where one local cloud lives: its folder, its ports, and the environment variables that choose them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+DEFAULT_EMULATOR_PORT = 4566
+
+
+class LauncherError(Exception):
+    """Something a person can put right; the message says what went wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One local cloud. Several live side by side as long as their homes and ports differ."""
+
+    home: Path
+    port: int = DEFAULT_PORT
+    emulator_port: int = DEFAULT_EMULATOR_PORT
+    sagemaker_port: int = DEFAULT_EMULATOR_PORT + 1
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
+        """Read ``CLEARTAKE_HOME``, ``CLEARTAKE_PORT``, ``CLEARTAKE_EMULATOR_PORT`` and ``CLEARTAKE_SAGEMAKER_PORT``."""
+        given = os.environ if environment is None else environment
+        emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
+        return cls(
+            home=Path(given.get("CLEARTAKE_HOME") or REPO / ".cleartake").absolute(),
+            port=_port(given, "CLEARTAKE_PORT", DEFAULT_PORT),
+            emulator_port=emulator_port,
+            sagemaker_port=_port(given, "CLEARTAKE_SAGEMAKER_PORT", emulator_port + 1),
+        )
+
+    @property
+    def base_url(self) -> str:
+        """What clients call: the edge."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def emulator_url(self) -> str:
+        """The AWS endpoint; presigned S3 links point here as well."""
+        return f"http://{HOST}:{self.emulator_port}"
+
+    @property
+    def sagemaker_url(self) -> str:
+        """The look-alike of the asynchronous endpoint."""
+        return f"http://{HOST}:{self.sagemaker_port}"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Process records and the lock."""
+        return self.home / "run"
+
+    @property
+    def state(self) -> Path:
+        """The data that survives ``down``."""
+        return self.home / "state"
+
+    @property
+    def assemblies(self) -> Path:
+        """Synthesised templates, one folder a cache key."""
+        return self.home / "assemblies"
+
+    @property
+    def credentials_file(self) -> Path:
+        """Base URL and credentials of the two local clients."""
+        return self.home / "local.json"
+
+    @property
+    def outputs_file(self) -> Path:
+        """What the last deployment answered."""
+        return self.home / "outputs.json"
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise LauncherError(f"{name} must be a port number from 1 to 65535, not {text!r}.")
+    return int(text)

@@ -1,0 +1,126 @@
+"""The API has exactly the dialects' routes, and answers for everything else in a format its clients know."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.routes import FALLBACK_FUNCTION, TOKEN_PATH, api_prefixes, api_routes
+from tests.infra.templates import Assembly
+
+
+@pytest.fixture(scope="module")
+def methods(aws: Assembly) -> dict[tuple[str, str], str]:
+    """Map method and path to the logical name of the function behind them."""
+    resources = aws.of_type("AWS::ApiGateway::Resource")
+    functions = {_function_id(aws, name): name for name in aws.functions()}
+
+    def path(reference: dict[str, Any]) -> str:
+        if "Ref" not in reference:
+            return ""
+        properties = resources[f"api/{reference['Ref']}"]["Properties"]
+        return f"{path(properties['ParentId'])}/{properties['PathPart']}"
+
+    found = {}
+    for method in aws.of_type("AWS::ApiGateway::Method").values():
+        properties = method["Properties"]
+        behind = json.dumps(properties["Integration"]["Uri"])
+        (name,) = (name for logical, name in functions.items() if f'"{logical}"' in behind)
+        found[properties["HttpMethod"], path(properties["ResourceId"]) or "/"] = name
+    return found
+
+
+def _function_id(aws: Assembly, name: str) -> str:
+    (logical,) = (
+        key.split("/")[1]
+        for key, resource in aws.of_type("AWS::Lambda::Function").items()
+        if resource["Properties"]["Description"].endswith(f" {name}")
+    )
+    return logical
+
+
+def test_every_route_of_every_dialect_is_there_and_no_other(methods: dict[tuple[str, str], str]) -> None:
+    explicit = {key: name for key, name in methods.items() if key[0] != "ANY"}
+    expected = {(route.method, route.path): route.function.value for route in api_routes()}
+    assert explicit == expected | {("POST", TOKEN_PATH): "Token"}
+
+
+def test_other_methods_on_a_route_reach_its_dialect(methods: dict[tuple[str, str], str]) -> None:
+    for route in api_routes():
+        assert methods["ANY", route.path] == route.function.value
+
+
+def test_every_prefix_has_a_catch_all_and_so_has_the_root(methods: dict[tuple[str, str], str]) -> None:
+    for prefix in api_prefixes():
+        assert methods["ANY", prefix.path] == prefix.function.value
+        assert methods["ANY", f"{prefix.path}/{{proxy+}}"] == prefix.function.value
+    assert methods["ANY", "/"] == methods["ANY", "/{proxy+}"] == FALLBACK_FUNCTION.value
+
+
+def test_only_the_token_route_reaches_the_signer(methods: dict[tuple[str, str], str]) -> None:
+    assert [key for key, name in methods.items() if name == "Token"] == [("POST", TOKEN_PATH)]
+
+
+def test_gateway_answers_are_json_with_the_two_fields(aws: Assembly) -> None:
+    answers = {
+        response["Properties"]["ResponseType"]: response["Properties"]
+        for response in aws.of_type("AWS::ApiGateway::GatewayResponse").values()
+    }
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "QUOTA_EXCEEDED", "MISSING_AUTHENTICATION_TOKEN"} <= set(answers)
+    for kind, answer in answers.items():
+        template = answer["ResponseTemplates"]["application/json"]
+        body = json.loads(template.replace("$context.error.messageString", '"as the gateway says"'))
+        assert set(body) == {"error_code", "message"}, kind
+    assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == "404"
+
+
+def test_throttling_answers_as_the_dialect_would(aws: Assembly) -> None:
+    for response in aws.of_type("AWS::ApiGateway::GatewayResponse").values():
+        properties = response["Properties"]
+        if properties["ResponseType"] in {"THROTTLED", "QUOTA_EXCEEDED"}:
+            assert properties["StatusCode"] == "429"
+            assert json.loads(properties["ResponseTemplates"]["application/json"]) == {
+                "error_code": "429050",
+                "message": "Too many requests",
+            }
+            assert properties["ResponseParameters"] == {"gatewayresponse.header.retry-after": "'1'"}
+
+
+def test_access_log_keeps_no_query_string(aws: Assembly) -> None:
+    fields = json.loads(aws.one("AWS::ApiGateway::Stage")["AccessLogSetting"]["Format"])
+    assert set(fields.values()) <= {
+        "$context.requestId",
+        "$context.requestTime",
+        "$context.identity.sourceIp",
+        "$context.identity.userAgent",
+        "$context.httpMethod",
+        "$context.path",
+        "$context.resourcePath",
+        "$context.status",
+        "$context.responseLength",
+        "$context.responseLatency",
+        "$context.integrationLatency",
+        "$context.wafResponseCode",
+        "$context.error.responseType",
+    }
+
+
+def test_stage_is_throttled_and_shows_no_request_data(aws: Assembly) -> None:
+    stage = aws.one("AWS::ApiGateway::Stage")
+    (settings,) = stage["MethodSettings"]
+    assert settings["DataTraceEnabled"] is False
+    assert settings["LoggingLevel"] == "OFF"
+    assert settings["ThrottlingRateLimit"] == 200
+    assert stage["TracingEnabled"] is False
+
+
+def test_firewall_guards_the_stage_and_logs_no_secret(aws: Assembly) -> None:
+    assert "DeploymentStagedev" in json.dumps(aws.one("AWS::WAFv2::WebACLAssociation")["ResourceArn"])
+    logging = aws.one("AWS::WAFv2::LoggingConfiguration")
+    redacted = json.dumps(logging["RedactedFields"])
+    assert all(part in redacted for part in ("QueryString", "authorization", "x-api-key"))
+    rules = {rule["Name"]: rule for rule in aws.one("AWS::WAFv2::WebACL")["Rules"]}
+    assert not any(rule["VisibilityConfig"]["SampledRequestsEnabled"] for rule in rules.values())
+    common = rules["AWSManagedRulesCommonRuleSet"]["Statement"]["ManagedRuleGroupStatement"]
+    counted = {item["Name"] for item in common["RuleActionOverrides"] if "Count" in item["ActionToUse"]}
+    assert "SizeRestrictions_BODY" in counted

@@ -1,0 +1,110 @@
+"""What clients entrust to the service: encrypted, private, recoverable, gone when its time is over."""
+
+import json
+
+import pytest
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from infra.config import Config
+from infra.stacks.data import DataStack
+from tests.infra.templates import Assembly
+
+STATEFUL = {
+    "AWS::DynamoDB::Table": {"JobsTable10C8EDF6"},
+    "AWS::S3::Bucket": {"BucketsAudio4495B94E", "BucketsWorkA672F448", "BucketsAccessLogsA5F88218"},
+    "AWS::KMS::Key": {"BucketsKeyCD6AF5CF", "SigningKeyEEFC2790"},
+}
+"""A changed logical id makes CloudFormation replace the resource, and its content is lost."""
+
+
+def test_logical_ids_of_stateful_resources_never_change(aws: Assembly) -> None:
+    for kind, names in STATEFUL.items():
+        assert {name.removeprefix("data/") for name in aws.of_type(kind)} == names
+
+
+def test_table_expires_recovers_and_is_encrypted(aws: Assembly) -> None:
+    table = aws.one("AWS::DynamoDB::Table")
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_table_has_the_three_indexes(aws: Assembly) -> None:
+    table = aws.one("AWS::DynamoDB::Table")
+    for index in table["GlobalSecondaryIndexes"]:
+        name = index["IndexName"]
+        assert index["KeySchema"] == [
+            {"AttributeName": f"{name}pk", "KeyType": "HASH"},
+            {"AttributeName": f"{name}sk", "KeyType": "RANGE"},
+        ]
+        assert index["Projection"] == {"ProjectionType": "ALL"}
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["gsi1", "gsi2", "gsi3"]
+    assert {attribute["AttributeType"] for attribute in table["AttributeDefinitions"]} == {"S"}
+
+
+def test_no_bucket_is_public(aws: Assembly) -> None:
+    for name, bucket in aws.of_type("AWS::S3::Bucket").items():
+        block = bucket["Properties"]["PublicAccessBlockConfiguration"]
+        assert set(block.values()) == {True}, name
+        assert len(block) == 4, name
+
+
+def test_buckets_take_tls_only(aws: Assembly) -> None:
+    policies = aws.of_type("AWS::S3::BucketPolicy").values()
+    guarded = {
+        policy["Properties"]["Bucket"]["Ref"]
+        for policy in policies
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    assert guarded == STATEFUL["AWS::S3::Bucket"]
+
+
+def test_audio_is_encrypted_with_a_key_of_the_customer(aws: Assembly) -> None:
+    for name in ("Audio", "Work"):
+        bucket = aws.one("AWS::S3::Bucket", f"Buckets{name}")
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+        assert rule["BucketKeyEnabled"] is True
+        assert bucket["LoggingConfiguration"]["LogFilePrefix"] == f"{name.lower()}/"
+    assert aws.one("AWS::KMS::Key", "BucketsKey")["EnableKeyRotation"] is True
+
+
+def test_audio_is_versioned_announced_and_expires(aws: Assembly) -> None:
+    bucket = aws.one("AWS::S3::Bucket", "BucketsAudio")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
+    rules = {rule["Prefix"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert set(rules) == {"in/", "out/"}
+    for rule in rules.values():
+        assert rule["ExpirationInDays"] == 30
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_signing_key_signs_only(aws: Assembly) -> None:
+    key = aws.one("AWS::KMS::Key", "SigningKey")
+    assert (key["KeySpec"], key["KeyUsage"]) == ("RSA_2048", "SIGN_VERIFY")
+
+
+@pytest.mark.parametrize(("stage", "policy", "protected"), [("prod", "Retain", True), ("dev", "Delete", False)])
+def test_production_outlives_its_stack(stage: str, policy: str, protected: bool) -> None:
+    app = App(analytics_reporting=False)
+    template = Template.from_stack(DataStack(app, Config.model_validate({"stage": stage}))).to_json()
+    for kind in STATEFUL:
+        kept = {r["DeletionPolicy"] for r in template["Resources"].values() if r["Type"] == kind}
+        assert kept == {policy}, kind
+    table = next(r for r in template["Resources"].values() if r["Type"] == "AWS::DynamoDB::Table")
+    assert table["Properties"]["DeletionProtectionEnabled"] is protected
+
+
+def test_queues_and_topics_take_tls_only(aws: Assembly) -> None:
+    for queues, policies in (
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
+    ):
+        guarded = json.dumps([p for p in aws.of_type(policies).values() if "aws:SecureTransport" in json.dumps(p)])
+        for name in aws.of_type(queues):
+            assert f'"{name.split("/")[1]}"' in guarded, name

@@ -1,0 +1,77 @@
+"""The gates themselves: cdk-nag bites, cfn-lint is clean, and what the app imports needs no environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_sqs as sqs
+from pydantic import ValidationError
+
+from infra.config import REPOSITORY, Config
+from infra.nag import gate
+from tests.infra.templates import Assembly
+
+_CFN_LINT = "import sys; from cfnlint.runner import main; sys.exit(main())"
+
+
+def test_nag_fails_a_synthesis_with_a_finding(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), analytics_reporting=False)
+    sqs.Queue(Stack(app, "Bad"), "WithoutTlsOrDeadLetters")
+    gate(app)
+    with pytest.raises(RuntimeError, match="AwsSolutions-SQS4"):
+        app.synth()
+
+
+def test_production_with_everything_on_passes_the_gate(tmp_path: Path) -> None:
+    config = Config(
+        stage="prod",
+        bundle=False,
+        account="111122223333",
+        region="eu-central-1",
+        domain_name="speech.example.org",
+        certificate_arn="arn:aws:acm:eu-central-1:111122223333:certificate/0",
+        alarm_email="ops@example.org",
+        monthly_budget_usd=100,
+        cors_origins=("https://app.example.org",),
+    )
+    production = Assembly.make(config, tmp_path)
+    assert len(production.of_type("AWS::Budgets::Budget")) == 1
+    assert production.one("AWS::ApiGateway::DomainName")["SecurityPolicy"] == "TLS_1_2"
+    assert production.one("AWS::ApiGateway::RestApi")["DisableExecuteApiEndpoint"] is True
+
+
+@pytest.mark.parametrize("variant", ["aws", "local"])
+def test_templates_pass_cfn_lint(request: pytest.FixtureRequest, variant: str) -> None:
+    assembly: Assembly = request.getfixturevalue(variant)
+    # W3005: the CDK orders a function after its role's policies, and so names the role twice.
+    command = [sys.executable, "-c", _CFN_LINT, "--ignore-checks", "W3005", "--", *map(str, assembly.paths())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_tables_import_with_an_empty_environment() -> None:
+    code = "import lambdas.core.workflow, lambdas.settings, infra.routes as r; r.api_routes()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env={}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_context_key_is_refused() -> None:
+    with pytest.raises(ValidationError, match="stge"):
+        Config.from_context({"stge": "prod", "aws:cdk:bundling-stacks": ["*"], "@aws-cdk/core:x": True})
+
+
+def test_context_values_from_the_command_line_are_text() -> None:
+    config = Config.from_context(
+        {"local": "1", "retentionDays": "7", "corsOrigins": "https://a.example, https://b.example"}
+    )
+    assert (config.local, config.retention_days) == (True, 7)
+    assert config.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_a_domain_needs_its_certificate() -> None:
+    with pytest.raises(ValidationError, match="certificateArn"):
+        Config(domain_name="speech.example.org")

@@ -1,0 +1,46 @@
+"""The GPU lane: an asynchronous endpoint that costs nothing while nobody sends work."""
+
+import json
+
+from tests.infra.templates import Assembly
+
+
+def test_endpoint_answers_through_the_work_bucket_and_the_topics(aws: Assembly) -> None:
+    inference = aws.one("AWS::SageMaker::EndpointConfig")["AsyncInferenceConfig"]
+    assert inference["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 4}
+    output = inference["OutputConfig"]
+    assert "async/out" in json.dumps(output["S3OutputPath"])
+    assert "async/failed" in json.dumps(output["S3FailurePath"])
+    assert set(output["NotificationConfig"]) == {"SuccessTopic", "ErrorTopic"}
+
+
+def test_endpoint_scales_to_zero_and_wakes_on_the_first_request(aws: Assembly) -> None:
+    target = aws.one("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 2)
+    assert target["ResourceId"] == "endpoint/cleartake-dev-gpu/variant/AllTraffic"
+    policies = {
+        policy["Properties"]["PolicyType"]: policy["Properties"]
+        for policy in aws.of_type("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    }
+    tracking = policies["TargetTrackingScaling"]["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
+    assert policies["StepScaling"]["StepScalingPolicyConfiguration"]["StepAdjustments"] == [
+        {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
+    ]
+    alarm = aws.one("AWS::CloudWatch::Alarm", "GpuScalingWaiting")
+    assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
+    assert alarm["AlarmActions"]
+
+
+def test_dispatch_and_endpoint_agree_on_the_name(aws: Assembly) -> None:
+    name = aws.one("AWS::SageMaker::Endpoint")["EndpointName"]
+    assert aws.functions()["Dispatch"]["Environment"]["Variables"]["CLEARTAKE_ENDPOINT_NAME"] == name
+
+
+def test_the_image_is_built_from_the_container_alone(aws: Assembly) -> None:
+    """Anything else in its context would make a new image, and an upload of a gigabyte, of every change."""
+    contexts = [folder for folder in aws.folder.glob("asset.*") if (folder / "gpu_container" / "Dockerfile").exists()]
+    assert contexts
+    for context in contexts:
+        assert {path.name for path in context.iterdir()} <= {".dockerignore", "gpu_container", "requirements", "scripts"}
+        assert not list(context.rglob("__pycache__"))

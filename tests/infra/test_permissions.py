@@ -1,0 +1,137 @@
+"""Each function has its own role, and the role says what it may do: this table is read in a review."""
+
+import json
+
+import pytest
+
+from lambdas.core.workflow import FunctionName
+from tests.infra.templates import Assembly, listed
+
+READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
+WRITE = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
+TABLE = READ | WRITE | {"dynamodb:DeleteItem"}
+GET = {"s3:GetObject", "s3:GetObjectVersion"}
+EVERY_FUNCTION = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+MAY = {
+    FunctionName.ADOBE_API: READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"},
+    FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
+    FunctionName.INTAKE: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
+    FunctionName.PROBE: GET | {"kms:Decrypt"},
+    FunctionName.ADMIT: TABLE
+    | {"states:StartExecution"}
+    | {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
+    | {"sqs:ReceiveMessage"},
+    FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
+    FunctionName.DISPATCH: TABLE
+    | {"s3:PutObject", "s3:AbortMultipartUpload", "kms:GenerateDataKey", "kms:Decrypt"}
+    | {"sagemaker:InvokeEndpointAsync"},
+    FunctionName.COMPLETE: {"dynamodb:GetItem", "kms:Decrypt", "states:SendTaskSuccess", "states:SendTaskFailure"}
+    | GET,
+    FunctionName.SWEEP: TABLE
+    | {"sqs:SendMessage", "states:DescribeExecution", "states:SendTaskHeartbeat", "states:SendTaskFailure"},
+}
+
+
+def test_every_function_is_deployed(aws: Assembly) -> None:
+    assert set(aws.functions()) == {name.value for name in FunctionName}
+
+
+def test_no_two_functions_share_a_role(aws: Assembly) -> None:
+    roles = [aws.role_of(properties) for properties in aws.functions().values()]
+    assert len(set(roles)) == len(roles)
+
+
+@pytest.mark.parametrize("name", FunctionName)
+def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None:
+    role = aws.role_of(aws.functions()[name.value])
+    assert aws.actions(role) - EVERY_FUNCTION == MAY[name]
+
+
+@pytest.mark.parametrize(
+    ("action", "holder"),
+    [
+        ("states:SendTaskSuccess", "Complete"),
+        ("states:StartExecution", "Admit"),
+        ("kms:Sign", "Token"),
+        ("sts:AssumeRole", "AdobeApi"),
+        ("sagemaker:InvokeEndpointAsync", "Dispatch"),
+    ],
+)
+def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:
+    functions = aws.functions()
+    assert [name for name in functions if action in aws.actions(aws.role_of(functions[name]))] == [holder]
+
+
+def test_only_tracing_and_logging_name_every_resource(aws: Assembly) -> None:
+    """Everything else names its resources; what AWS offers no resource for is listed here."""
+    unscoped = {
+        action
+        for policy in aws.of_type("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "*" in listed(statement["Resource"])
+        for action in listed(statement["Action"])
+    }
+    assert unscoped == {
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+        "cloudwatch:PutMetricData",
+        "ecr:GetAuthorizationToken",
+    }
+
+
+def test_no_action_is_a_pattern(aws: Assembly) -> None:
+    for name, policy in aws.of_type("AWS::IAM::Policy").items():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            assert not any("*" in action for action in listed(statement["Action"])), name
+
+
+def test_the_container_may_report_progress_and_nothing_more(aws: Assembly) -> None:
+    statements = list(aws.statements("GpuRoleD860A26A"))
+    actions = {action for statement in statements for action in listed(statement["Action"])}
+    assert "states:SendTaskHeartbeat" in actions
+    assert not actions & {"states:SendTaskSuccess", "states:SendTaskFailure", "dynamodb:PutItem", "s3:ListBucket"}
+    (update,) = (s for s in statements if "dynamodb:UpdateItem" in listed(s["Action"]))
+    assert update["Action"] == "dynamodb:UpdateItem"
+    assert update["Condition"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["C#*"]},
+        "ForAllValues:StringEquals": {
+            "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"]
+        },
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
+    }
+
+
+def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
+    role = aws.one("AWS::IAM::Role", "PresignRole")
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    api_role = aws.role_of(aws.functions()["AdobeApi"])
+    assert trust["Principal"] == {"AWS": {"Fn::GetAtt": [api_role, "Arn"]}}
+    (name,) = (key for key in aws.of_type("AWS::IAM::Role") if "PresignRole" in key)
+    statements = list(aws.statements(name.split("/")[1]))
+    by_action = {action: json.dumps(s["Resource"]) for s in statements for action in listed(s["Action"])}
+    assert "/in/*" in by_action["s3:PutObject"]
+    assert "/out/*" in by_action["s3:GetObject"]
+    assert set(by_action) == {
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+        "kms:GenerateDataKey",
+        "kms:Decrypt",
+    }

@@ -1,0 +1,123 @@
+"""The state machines' definitions are the core's tables, complete and with the right timers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.constructs.asl import CALL_AND_WAIT, to_asl
+from lambdas.core.workflow import (
+    ASSET_INTAKE,
+    ENHANCEMENT,
+    GPU_START_LIMIT_S,
+    HEARTBEAT_TIMEOUT_S,
+    MACHINES,
+    SWEEP_INTERVAL_S,
+    Machine,
+)
+from tests.infra.templates import Assembly
+
+every_machine = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+
+
+def _targets(state: dict[str, Any]) -> list[str]:
+    chosen = [choice["Next"] for choice in state.get("Choices", [])]
+    caught = [catch["Next"] for catch in state.get("Catch", [])]
+    return [*chosen, *caught, *(state[key] for key in ("Next", "Default") if key in state)]
+
+
+@every_machine
+def test_every_target_exists_and_every_state_is_reached(machine: Machine) -> None:
+    states = to_asl(machine)["States"]
+    reached, waiting = set(), [to_asl(machine)["StartAt"]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += _targets(states[name])
+    assert reached == set(states)
+
+
+@every_machine
+def test_every_step_has_a_timeout_and_keeps_its_answer(machine: Machine) -> None:
+    for step in machine.steps:
+        state = to_asl(machine)["States"][step.name]
+        assert state["TimeoutSeconds"] == step.timeout_s
+        assert state["ResultPath"] == f"$.{step.result_key}"
+        assert [retry["ErrorEquals"] for retry in state["Retry"]] == [list(retry.errors) for retry in step.retries]
+
+
+def test_callback_step_hands_over_its_token() -> None:
+    state = to_asl(ENHANCEMENT)["States"]["Dispatch"]
+    assert state["Resource"] == f"${{{CALL_AND_WAIT}}}"
+    assert state["Parameters"] == {
+        "FunctionName": "${Dispatch}",
+        "Payload": {"step": "Dispatch", "state.$": "$", "task_token.$": "$$.Task.Token"},
+    }
+    assert state["HeartbeatSeconds"] == HEARTBEAT_TIMEOUT_S
+    assert state["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Fail"}]
+
+
+def test_probe_gets_its_order_bare() -> None:
+    state = to_asl(ASSET_INTAKE)["States"]["Probe"]
+    assert state["InputPath"] == "$.located.probe_order"
+    assert "Parameters" not in state
+
+
+def test_outcome_picks_the_branch_only_where_there_is_one() -> None:
+    assert to_asl(ASSET_INTAKE)["States"]["ProbeOutcome"] == {
+        "Type": "Choice",
+        "Choices": [
+            {
+                "And": [
+                    {"Variable": "$.probed.outcome", "IsPresent": True},
+                    {"Variable": "$.probed.outcome", "StringEquals": "failed"},
+                ],
+                "Next": "MarkInvalid",
+            }
+        ],
+        "Default": "MarkReady",
+    }
+
+
+def test_the_sweeper_beats_often_enough_and_gives_up_late_enough() -> None:
+    assert SWEEP_INTERVAL_S < HEARTBEAT_TIMEOUT_S < GPU_START_LIMIT_S
+
+
+def test_templates_carry_the_rendered_tables(aws: Assembly) -> None:
+    machines = aws.of_type("AWS::StepFunctions::StateMachine").values()
+    rendered = [json.loads(machine["Properties"]["DefinitionString"]) for machine in machines]
+    assert rendered == [to_asl(machine) for machine in MACHINES]
+
+
+def test_machines_are_standard_traced_and_log_no_data(aws: Assembly) -> None:
+    for machine in aws.of_type("AWS::StepFunctions::StateMachine").values():
+        properties = machine["Properties"]
+        assert properties["StateMachineType"] == "STANDARD"
+        assert properties["TracingConfiguration"] == {"Enabled": True}
+        assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
+        assert properties["LoggingConfiguration"]["Level"] == "ALL"
+        used = set(properties["DefinitionSubstitutions"])
+        assert all(f"${{{name}}}" in properties["DefinitionString"] or name == CALL_AND_WAIT for name in used)
+
+
+def test_admission_is_fifo_with_room_for_retries(aws: Assembly) -> None:
+    queue = aws.one("AWS::SQS::Queue", "AdmitQueue")
+    admit = aws.functions()["Admit"]
+    assert queue["FifoQueue"] is True
+    assert queue["ContentBasedDeduplication"] is False
+    assert queue["VisibilityTimeout"] >= 6 * admit["Timeout"]
+    source = aws.one("AWS::Lambda::EventSourceMapping")
+    assert source["BatchSize"] == 10
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_triggers_have_dead_letter_queues(aws: Assembly) -> None:
+    rules = [rule["Properties"] for rule in aws.of_type("AWS::Events::Rule").values()]
+    assert len(rules) == 3
+    for rule in rules:
+        for target in rule["Targets"]:
+            assert "DeadLetterConfig" in target
+            assert "RetryPolicy" in target
+    for subscription in aws.of_type("AWS::SNS::Subscription").values():
+        assert "RedrivePolicy" in subscription["Properties"]

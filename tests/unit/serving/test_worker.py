@@ -1,0 +1,260 @@
+"""One order from start to end: what is read, written, told and left behind."""
+
+import hashlib
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from gpu_container.contract import ErrorCode, ObjectRef, WorkFailure, WorkOrder, WorkResult
+from gpu_container.engine.errors import EngineError
+from gpu_container.serving.models import ModelShelf
+from gpu_container.serving.worker import Worker
+
+from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error
+
+ENHANCED = b"enhanced:speech"
+
+
+def failure(worker: Worker, order: WorkOrder) -> WorkFailure:
+    outcome = worker.run(order)
+    assert isinstance(outcome, WorkFailure)
+    return outcome
+
+
+def wait_until_cancelled(call: Call) -> None:
+    deadline = time.monotonic() + 5
+    while not call.is_cancelled():
+        assert time.monotonic() < deadline, "nobody cancelled"
+        time.sleep(0.005)
+    raise EngineError(ErrorCode.CANCELLED, "cancelled")
+
+
+def output_versions() -> list[Any]:
+    return boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix="out").get("Versions", [])
+
+
+def test_result_describes_what_was_stored(worker: Worker, order: WorkOrder, tmp_path: Path) -> None:
+    result = worker.run(order)
+
+    assert isinstance(result, WorkResult)
+    stored = boto3.client("s3").get_object(Bucket=BUCKET, Key="out")
+    assert stored["Body"].read() == ENHANCED
+    assert stored["ContentType"] == "audio/wav"
+    assert result.output == ObjectRef(bucket=BUCKET, key="out", version_id=stored["VersionId"])
+    assert (result.size_bytes, result.sha256) == (len(ENHANCED), hashlib.sha256(ENHANCED).hexdigest())
+    assert (result.facts, result.warnings, result.model) == (FACTS, ("quiet",), "dfn3")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_larger_than_one_put_goes_in_parts(
+    worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_container.serving.storage.SINGLE_PUT_BYTES", 1)
+
+    result = worker.run(order)
+
+    assert isinstance(result, WorkResult)
+    assert result.output.version_id == output_versions()[0]["VersionId"]
+
+
+def test_reads_the_pinned_version(worker: Worker, order: WorkOrder) -> None:
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="in", Body=b"a later upload")
+
+    worker.run(order)
+
+    assert boto3.client("s3").get_object(Bucket=BUCKET, Key="out")["Body"].read() == ENHANCED
+
+
+def test_first_beat_comes_before_the_work(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
+) -> None:
+    seen: list[Any] = []
+    engine.during = lambda _: seen.append((row.get_item(Key=KEY)["Item"], list(steps.tokens)))
+
+    worker.run(order)
+
+    item, tokens = seen[0]
+    assert item["status"] == "running"
+    assert item["heartbeat_at"].endswith("Z")
+    assert item["version"] == 7
+    assert tokens[0] == TOKEN
+
+
+def test_progress_only_grows(worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any) -> None:
+    def during(call: Call) -> None:
+        call.on_progress(50.0, 100.0)
+        call.on_progress(10.0, 100.0)
+        time.sleep(0.2)
+
+    engine.during = during
+    worker.run(order)
+
+    assert float(row.get_item(Key=KEY)["Item"]["progress"]) == pytest.approx(49.5)
+
+
+def test_heartbeats_go_on_during_the_work(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, steps: FakeStepFunctions
+) -> None:
+    engine.during = lambda _: time.sleep(0.3)
+
+    worker.run(order)
+    beats = len(steps.tokens)
+    time.sleep(0.1)
+
+    assert beats >= 3
+    assert len(steps.tokens) == beats, "beats after the end"
+
+
+def test_order_without_token_and_row_needs_neither(worker: Worker, order: WorkOrder, steps: FakeStepFunctions) -> None:
+    result = worker.run(order.model_copy(update={"task_token": None, "progress": None}))
+
+    assert isinstance(result, WorkResult)
+    assert steps.tokens == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"attempt": 3}, {"status": "failed"}, {"status": "queued"}], ids=["superseded", "ended", "requeued"]
+)
+def test_unwanted_attempt_does_no_work(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any, change: dict[str, Any]
+) -> None:
+    before = {**KEY, "status": "running", "attempt": 2, "progress": 12} | change
+    row.put_item(Item=before)
+
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.CANCELLED, False)
+    assert engine.calls == 0
+    assert row.get_item(Key=KEY)["Item"] == before
+
+
+@pytest.mark.parametrize("refusal", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_refused_token_stops_the_engine(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, steps: FakeStepFunctions, refusal: str
+) -> None:
+    def during(call: Call) -> None:
+        steps.refusal = refusal
+        wait_until_cancelled(call)
+
+    engine.during = during
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.CANCELLED, False)
+    assert output_versions() == []
+
+
+def test_attempt_cancelled_at_the_last_block_leaves_no_output(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any
+) -> None:
+    def during(call: Call) -> None:
+        row.update_item(
+            Key=KEY,
+            UpdateExpression="SET #s = :s",
+            ExpressionAttributeNames={"#s": "status"},
+            ExpressionAttributeValues={":s": "failed"},
+        )
+        deadline = time.monotonic() + 5
+        while not call.is_cancelled():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    engine.during = during
+
+    assert failure(worker, order).error_code is ErrorCode.CANCELLED
+    assert output_versions() == []
+
+
+def test_throttled_heartbeat_does_not_stop_the_work(worker: Worker, order: WorkOrder, steps: FakeStepFunctions) -> None:
+    steps.refusal = "ThrottlingException"
+
+    assert isinstance(worker.run(order), WorkResult)
+
+
+def test_stopping_worker_hands_the_order_back(worker: Worker, order: WorkOrder, engine: FakeEngine) -> None:
+    def during(call: Call) -> None:
+        worker.stopping.set()
+        wait_until_cancelled(call)
+
+    engine.during = during
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.ENGINE_FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable"),
+    [(ErrorCode.INPUT_CORRUPT, False), (ErrorCode.INPUT_EMPTY, False), (ErrorCode.ENGINE_FAILED, True)],
+)
+def test_engine_error_keeps_its_code(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, code: ErrorCode, retryable: bool
+) -> None:
+    def during(_: Call) -> None:
+        raise EngineError(code, "as the engine says")
+
+    engine.during = during
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.retryable, outcome.message) == (code, retryable, "as the engine says")
+    assert (outcome.job_id, outcome.attempt) == ("job", 2)
+
+
+def test_unexpected_error_is_a_document_too(worker: Worker, order: WorkOrder, engine: FakeEngine) -> None:
+    def during(_: Call) -> None:
+        raise ZeroDivisionError("s3://secret/path")
+
+    engine.during = during
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.message) == (ErrorCode.ENGINE_FAILED, "ZeroDivisionError")
+
+
+@pytest.mark.parametrize("ref", [ObjectRef(bucket=BUCKET, key="absent"), ObjectRef(bucket="no-such-bucket", key="in")])
+def test_missing_input_cannot_be_helped_by_a_retry(worker: Worker, order: WorkOrder, ref: ObjectRef) -> None:
+    outcome = failure(worker, order.model_copy(update={"input": ref}))
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.STORAGE_FAILED, False)
+
+
+@pytest.mark.parametrize("single_put_bytes", [1, 2**20], ids=["parts", "one put"])
+def test_output_that_cannot_be_written_may_be_retried(
+    worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch, single_put_bytes: int
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise client_error("SlowDown")
+
+    monkeypatch.setattr("gpu_container.serving.storage.SINGLE_PUT_BYTES", single_put_bytes)
+    monkeypatch.setattr(worker.clients.s3, "put_object", refuse)
+    outcome = failure(worker, order)
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.STORAGE_FAILED, True)
+    assert outcome.message == "upload: SlowDown"
+
+
+def test_model_is_loaded_once(worker: Worker, order: WorkOrder) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> Any:
+        loaded.append(name)
+        return name
+
+    busy = replace(worker, models=ModelShelf(load))
+    for model in ("dfn3", "dfn3-ll", "dfn3"):
+        assert isinstance(busy.run(order.model_copy(update={"model": model})), WorkResult)
+    assert loaded == ["dfn3", "dfn3-ll"]
+
+
+def test_logs_name_the_job_and_never_the_token(
+    worker: Worker, order: WorkOrder, caplog: pytest.LogCaptureFixture, steps: FakeStepFunctions
+) -> None:
+    steps.refusal = "ThrottlingException"
+    with caplog.at_level(logging.DEBUG):
+        worker.run(order)
+
+    told = [str(vars(record)) for record in caplog.records if record.name.startswith("gpu_container")]
+    assert told
+    assert not [line for line in told if TOKEN in line or "speech" in line]
