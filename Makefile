@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+EMULATOR := .venv-emulator
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 STRENGTH ?= 90
@@ -15,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(VENV)/.installed $(VENV)/.emulator ## make .venv, the emulator's environment and the models
+setup: $(VENV)/.installed $(EMULATOR)/.installed ## make .venv, the emulator's environment and the models
 	@$(BIN)/python -m scripts.models
 
 $(VENV)/bin/uv: requirements/uv.txt
@@ -29,9 +30,9 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml | $(VENV)/bin/uv
 	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.emulator: requirements/emulator.txt | $(VENV)/bin/uv
-	$(UV) venv -q --clear --python $(BIN)/python $(VENV)/emulator
-	$(UV) pip sync -q --require-hashes --python $(VENV)/emulator/bin/python requirements/emulator.txt
+$(EMULATOR)/.installed: requirements/emulator.txt | $(VENV)/bin/uv
+	$(UV) venv -q --clear --python $(BIN)/python $(EMULATOR)
+	$(UV) pip sync -q --require-hashes --python $(EMULATOR)/bin/python requirements/emulator.txt
 	@touch $@
 
 demo: setup ## the main job: start everything, enhance the bundled recording, draw it before and after
@@ -89,4 +90,4 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
 
 clean: ## remove what can be made again; .cleartake stays
-	rm -rf $(VENV) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(EMULATOR) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -46,14 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.app", description=__doc__)
     parser.add_argument("--out", type=Path, help="folder for the cloud assembly")
     parser.add_argument("--local", action="store_true", help="the variant for one machine")
+    parser.add_argument("--stage", help="dev, stage or prod")
     parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
-    given = dict(pair.split("=", 1) for pair in options.context)
     app = App(outdir=str(options.out) if options.out else None, context=dict(FEATURE_FLAGS), analytics_reporting=False)
-    local = {"local": True} if options.local else {}
-    build(app, Config.from_context({**_target_environment(), **app.node.get_all_context(), **given, **local}))
+    build(app, Config.from_context({**_target_environment(), **app.node.get_all_context(), **_given(options)}))
     app.synth()
     return 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what this command line sets; it goes before what ``cdk`` hands over."""
+    named = {"local": options.local or None, "stage": options.stage}
+    pairs = dict(pair.split("=", 1) for pair in options.context)
+    return {**pairs, **{key: value for key, value in named.items() if value is not None}}
 
 
 def _target_environment() -> dict[str, Any]:

@@ -153,7 +153,7 @@ class _SndfileWriter:
 
 
 class _FfmpegWriter:
-    """MP3, AAC and Opus. The encoders' delay is written into the files, so that players trim it."""
+    """MP3, AAC and Opus. The encoders' delay is written into the files, so that players trim it (ADTS cannot)."""
 
     def __init__(self, path: Path, like: AudioFormat) -> None:
         self._file = av.open(str(path), "w", format=FFMPEG_MUXERS[like.container])
@@ -164,6 +164,7 @@ class _FfmpegWriter:
         self._stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
         self._stream.bit_rate = like.bit_rate or DEFAULT_BIT_RATES[like.container]
         self._rate_hz = like.rate_hz
+        self._says_its_delay = like.container != "aac"
         self._written = 0
 
     def write(self, block: Real) -> None:
@@ -171,11 +172,15 @@ class _FfmpegWriter:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
         frame.sample_rate, frame.pts = self._rate_hz, self._written
         self._written += block.shape[1]
-        self._file.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
 
     def finish(self) -> None:
         """Encode what the encoder still holds."""
-        self._file.mux(self._stream.encode(None))
+        self._mux(self._stream.encode(None))
+
+    def _mux(self, packets: "list[av.Packet]") -> None:
+        """Write packets; where the format cannot say how long the encoder's run-up is, leave the run-up out."""
+        self._file.mux([packet for packet in packets if self._says_its_delay or (packet.pts or 0) >= 0])
 
     def close(self) -> None:
         """Close the file."""

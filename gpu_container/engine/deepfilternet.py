@@ -60,8 +60,10 @@ class DeepFilterNet:
         config.read_string(files["config.ini"].decode())
         self.name = name
         self.look_ahead = config["df"].getint("df_lookahead", 0)
-        self.providers = tuple(providers or default_providers())
-        self._graphs = {graph: _load(files[f"{graph}.onnx"], self.providers, threads) for graph in GRAPHS}
+        wanted = tuple(providers or default_providers())
+        self._graphs = {graph: _load(files[f"{graph}.onnx"], wanted, threads) for graph in GRAPHS}
+        # What ONNX Runtime really took: it falls back to the CPU without an error.
+        self.providers = tuple(self._graphs["enc"].session.get_providers())
 
     def stream(self, channels: int) -> "Stream":
         """Return a new recording's stream of ``channels`` rows, enhanced side by side."""
@@ -92,7 +94,9 @@ class DeepFilterNet:
         encoded, state["enc"] = self._graphs["enc"].run({"feat_erb": feat_erb, "feat_spec": feat_spec}, state["enc"])
         skips = {name: encoded[name] for name in ("emb", "e3", "e2", "e1", "e0")}
         decoded, state["erb_dec"] = self._graphs["erb_dec"].run(skips, state["erb_dec"])
-        deep, state["df_dec"] = self._graphs["df_dec"].run({"emb": encoded["emb"], "c0": encoded["c0"]}, state["df_dec"])
+        deep, state["df_dec"] = self._graphs["df_dec"].run(
+            {"emb": encoded["emb"], "c0": encoded["c0"]}, state["df_dec"]
+        )
         pairs = np.ascontiguousarray(deep["coefs"]).reshape(*deep["coefs"].shape[:2], DF_BINS, TAPS, 2)
         return decoded["m"][:, 0], pairs.view(np.complex64)[..., 0]
 

@@ -25,7 +25,6 @@ class Clients:
 
 def make_clients(settings: ServingSettings) -> Clients:
     """Make the clients; ``AWS_ENDPOINT_URL`` and the region are read by boto3 itself."""
-    session = boto3.Session()
     patient = Config(
         connect_timeout=5,
         read_timeout=60,
@@ -36,7 +35,7 @@ def make_clients(settings: ServingSettings) -> Clients:
     # A heartbeat that hangs is worth less than the next one.
     brisk = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     return Clients(
-        s3=session.client("s3", config=patient.merge(Config(s3={"addressing_style": settings.s3_addressing}))),
-        dynamodb=session.client("dynamodb", config=brisk),
-        stepfunctions=session.client("stepfunctions", config=brisk),
+        s3=boto3.client("s3", config=patient.merge(Config(s3={"addressing_style": settings.s3_addressing}))),
+        dynamodb=boto3.client("dynamodb", config=brisk),
+        stepfunctions=boto3.client("stepfunctions", config=brisk),
     )

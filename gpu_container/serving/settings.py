@@ -32,7 +32,8 @@ class ServingSettings(BaseModel):
 
     heartbeat_s: float = Field(30, gt=0)
     probe_limit_s: float = Field(120, gt=0)
-    probe_memory_bytes: int = Field(3 * 2**30, gt=0)
+    probe_memory_bytes: int = Field(3 * 2**29, gt=0)
+    """Below the probe function's own 2 GiB, so that the file is refused and not the function killed."""
 
     s3_addressing: Literal["auto", "path", "virtual"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -19,6 +19,8 @@ from infra.constructs.notices import Notices
 from infra.nag import accept_objects, accept_wildcard
 
 _IMAGE_START_TIMEOUT_S = 900
+_CONCURRENCY = "CLEARTAKE_MAX_CONCURRENT"
+"""The container must take at least as many orders at once as the endpoint sends it."""
 
 
 class GpuEndpoint(Construct):
@@ -41,9 +43,10 @@ class GpuEndpoint(Construct):
         self.role = self._role(config)
         for statement in (
             grants.objects_get(audio, INPUT_PREFIX),
-            grants.objects_put(audio, OUTPUT_PREFIX),
+            grants.objects_put_in_parts(audio, OUTPUT_PREFIX),
             grants.objects_get(work, ORDERS_PREFIX),
-            grants.objects_put(work, ASYNC_PREFIX),
+            grants.objects_exist(work, ORDERS_PREFIX),
+            grants.objects_put_in_parts(work, ASYNC_PREFIX),
             grants.data_key_write(key),
             grants.table_progress(table),
             # It may say that it lives, never that it succeeded: that is for the function that checks.
@@ -67,7 +70,7 @@ class GpuEndpoint(Construct):
             platform=PLATFORM,
         )
         image.repository.grant_pull(self.role)
-        model = self._model(image)
+        model = self._model(config, image)
         endpoint = self._endpoint(config, model, work, notices)
         self.scaling = EndpointScaling(self, "Scaling", config, endpoint=endpoint)
 
@@ -109,12 +112,14 @@ class GpuEndpoint(Construct):
         )
         return role
 
-    def _model(self, image: ecr_assets.DockerImageAsset) -> sagemaker.CfnModel:
+    def _model(self, config: Config, image: ecr_assets.DockerImageAsset) -> sagemaker.CfnModel:
         model = sagemaker.CfnModel(
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
-            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(image=image.image_uri),
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=image.image_uri, environment={_CONCURRENCY: str(config.gpu_concurrency)}
+            ),
         )
         model.node.add_dependency(self.role)
         return model

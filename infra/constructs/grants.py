@@ -55,8 +55,14 @@ def objects_get(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
 
 
 def objects_put(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
-    """Allow writing objects under ``prefix``, whole or in parts."""
-    return _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [bucket.arn_for_objects(f"{prefix}*")])
+    """Allow writing objects under ``prefix``."""
+    return _allow(["s3:PutObject"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
+def objects_put_in_parts(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow writing objects under ``prefix`` whole or in parts, and looking at what was written."""
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"]
+    return _allow(actions, [bucket.arn_for_objects(f"{prefix}*")])
 
 
 def objects_exist(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:

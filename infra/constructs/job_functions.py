@@ -64,7 +64,7 @@ class JobFunctions:
         function = self._make(Spec(FunctionName.INTAKE, environment))
         accept_objects(function, stores.audio, INPUT_PREFIX)
         return function.allow(
-            self._table_all(),
+            self._table(),
             grants.objects_get(stores.audio, INPUT_PREFIX),
             grants.objects_exist(stores.audio, INPUT_PREFIX),
             grants.data_key_read(stores.key),
@@ -98,7 +98,7 @@ class JobFunctions:
             state_machine_arn=machine.state_machine_arn,
         )
         function = self._make(Spec(FunctionName.ADMIT, environment, timeout_s=ADMIT_TIMEOUT_S))
-        return function.allow(self._table_all(), grants.machine_start(machine))
+        return function.allow(self._table_and_delete(), grants.machine_start(machine))
 
     def job_steps(self) -> ServiceFunction:
         """Claim, verify and finish a job."""
@@ -113,7 +113,7 @@ class JobFunctions:
         function = self._make(Spec(FunctionName.JOB_STEPS, environment))
         accept_objects(function, stores.audio, OUTPUT_PREFIX)
         return function.allow(
-            self._table_all(),
+            self._table_and_delete(),
             grants.objects_get(stores.audio, OUTPUT_PREFIX),
             grants.objects_exist(stores.audio, OUTPUT_PREFIX),
             grants.data_key_read(stores.key),
@@ -136,7 +136,7 @@ class JobFunctions:
         function = self._make(Spec(FunctionName.DISPATCH, environment))
         accept_objects(function, stores.work, ORDERS_PREFIX)
         return function.allow(
-            self._table_all(),
+            self._table(),
             grants.objects_put(stores.work, ORDERS_PREFIX),
             grants.data_key_write(stores.key),
             grants.endpoint_invoke(endpoint_arn(self._scope, self._config)),
@@ -153,6 +153,7 @@ class JobFunctions:
         return function.allow(
             grants.table_get(stores.table),
             grants.objects_get(stores.work, ASYNC_PREFIX),
+            grants.objects_exist(stores.work, ASYNC_PREFIX),
             grants.data_key_read(stores.key),
             grants.machine_answer(self._config, machine, "states:SendTaskSuccess", "states:SendTaskFailure"),
         )
@@ -176,7 +177,7 @@ class JobFunctions:
         )
         accept_wildcard(function, executions, "Executions of one state machine: their names are made at run time.")
         return function.allow(
-            self._table_all(),
+            self._table_and_delete(),
             grants.machine_answer(self._config, machine, "states:SendTaskHeartbeat", "states:SendTaskFailure"),
             grants.executions_read(executions),
             grants.queue_send(stores.admit_queue),
@@ -185,7 +186,11 @@ class JobFunctions:
     def _make(self, spec: Spec) -> ServiceFunction:
         return ServiceFunction(self._scope, self._config, spec)
 
-    def _table_all(self) -> iam.PolicyStatement:
+    def _table(self) -> iam.PolicyStatement:
+        return grants.table_use(self._stores.table, INDEXES, *grants.READ, *grants.WRITE)
+
+    def _table_and_delete(self) -> iam.PolicyStatement:
+        """Allow also what takes a job off the queue, or gives its uniqueness back."""
         return grants.table_use(self._stores.table, INDEXES, *grants.READ, *grants.WRITE, *grants.DELETE)
 
 

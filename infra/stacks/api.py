@@ -1,6 +1,5 @@
 """What clients reach: the REST API, the dialects' functions, the token endpoint, the firewall."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from infra.config import Config
@@ -11,18 +10,18 @@ from infra.constructs.publish import publish
 from infra.constructs.rest_api import RestApi
 from infra.outputs import Output
 from infra.routes import FALLBACK_FUNCTION, api_prefixes, api_routes
-from infra.stacks.base import stack_properties
+from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
 from infra.stacks.engine import EngineStack
 from lambdas.core.workflow import FunctionName
 from lambdas.dialects.registry import DIALECTS
 
 
-class ApiStack(Stack):
+class ApiStack(BaseStack):
     """One function for each dialect, all behind one API."""
 
     def __init__(self, scope: Construct, config: Config, *, data: DataStack, engine: EngineStack) -> None:
-        super().__init__(scope, config.stack_name("api"), **stack_properties(config, "REST API"))
+        super().__init__(scope, config, "api", "REST API")
         dialects = {
             dialect.function: DialectFunction(
                 self,

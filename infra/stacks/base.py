@@ -2,21 +2,35 @@
 
 from typing import Any
 
-from aws_cdk import CliCredentialsStackSynthesizer, Environment
+from aws_cdk import CliCredentialsStackSynthesizer, Environment, Stack
+from constructs import Construct
 
 from infra.config import LOCAL_ACCOUNT, LOCAL_REGION, PRODUCT, Config
 
+_CFN_LINT = {"config": {"ignore_checks": ["W3005"]}}
+"""The CDK orders a function after its role's policies, and so names the role twice."""
 
-def stack_properties(config: Config, description: str) -> dict[str, Any]:
-    """Return the keyword arguments of ``Stack``; only the local variant knows its account before deployment."""
-    common = {
-        "description": f"Cleartake ({config.stage}): {description}",
-        "analytics_reporting": False,
-        "tags": {"product": PRODUCT, "stage": config.stage},
-        "termination_protection": config.is_production,
-    }
+
+class BaseStack(Stack):
+    """A stack named, tagged and protected like every other of this app."""
+
+    def __init__(self, scope: Construct, config: Config, part: str, description: str) -> None:
+        super().__init__(
+            scope,
+            config.stack_name(part),
+            description=f"Cleartake ({config.stage}): {description}",
+            analytics_reporting=False,
+            tags={"product": PRODUCT, "stage": config.stage},
+            termination_protection=config.is_production,
+            **_target(config),
+        )
+        self.template_options.metadata = {"cfn-lint": _CFN_LINT}
+
+
+def _target(config: Config) -> dict[str, Any]:
+    """Return where the stack goes; only the local variant knows its account before deployment."""
     if config.local:
         # One machine has no bootstrapped account, so no roles and no bootstrap version to check.
         environment = Environment(account=LOCAL_ACCOUNT, region=LOCAL_REGION)
-        return {**common, "env": environment, "synthesizer": CliCredentialsStackSynthesizer()}
-    return {**common, "env": Environment(account=config.account, region=config.region)}
+        return {"env": environment, "synthesizer": CliCredentialsStackSynthesizer()}
+    return {"env": Environment(account=config.account, region=config.region)}

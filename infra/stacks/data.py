@@ -1,6 +1,6 @@
 """What must outlive everything else: the table, the buckets, the keys."""
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
@@ -9,14 +9,14 @@ from infra.constructs.buckets import Buckets
 from infra.constructs.job_table import JobTable
 from infra.constructs.publish import publish
 from infra.outputs import Output
-from infra.stacks.base import stack_properties
+from infra.stacks.base import BaseStack
 
 
-class DataStack(Stack):
+class DataStack(BaseStack):
     """Stateful resources; a test pins their logical ids, because renaming one means losing its content."""
 
     def __init__(self, scope: Construct, config: Config) -> None:
-        super().__init__(scope, config.stack_name("data"), **stack_properties(config, "Table, buckets and keys"))
+        super().__init__(scope, config, "data", "Table, buckets and keys")
         self.table = JobTable(self, "Jobs", config).table
         buckets = Buckets(self, "Buckets", config)
         self.audio, self.work, self.data_key = buckets.audio, buckets.work, buckets.key

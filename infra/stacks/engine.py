@@ -1,6 +1,5 @@
 """From an upload to an enhanced file: state machines, their functions, admission, notices, the GPU lane."""
 
-from aws_cdk import Stack
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -16,16 +15,16 @@ from infra.constructs.publish import publish
 from infra.constructs.queues import admission_queue, dead_letter_queue
 from infra.constructs.sweeping import SweepTriggers
 from infra.outputs import Output
-from infra.stacks.base import stack_properties
+from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
 from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
 
 
-class EngineStack(Stack):
+class EngineStack(BaseStack):
     """Everything that happens without a client waiting for it."""
 
     def __init__(self, scope: Construct, config: Config, *, data: DataStack) -> None:
-        super().__init__(scope, config.stack_name("engine"), **stack_properties(config, "Workflows and GPU lane"))
+        super().__init__(scope, config, "engine", "Workflows and GPU lane")
         admit_dead_letters = dead_letter_queue(self, "AdmitDeadLetters", config, fifo=True)
         self.admit_queue = admission_queue(
             self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S

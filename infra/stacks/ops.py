@@ -1,6 +1,5 @@
 """What watches the rest: alarms, a dashboard, a budget."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from infra.config import Config
@@ -10,15 +9,15 @@ from infra.constructs.dashboard import add_dashboard
 from infra.constructs.publish import publish
 from infra.outputs import Output
 from infra.stacks.api import ApiStack
-from infra.stacks.base import stack_properties
+from infra.stacks.base import BaseStack
 from infra.stacks.engine import EngineStack
 
 
-class OpsStack(Stack):
+class OpsStack(BaseStack):
     """Depends on everything; nothing depends on it."""
 
     def __init__(self, scope: Construct, config: Config, *, api: ApiStack, engine: EngineStack) -> None:
-        super().__init__(scope, config.stack_name("ops"), **stack_properties(config, "Alarms and dashboard"))
+        super().__init__(scope, config, "ops", "Alarms and dashboard")
         alarms = Alarms(self, "Alarms", config)
         alarms.watch_dead_letters(engine.dead_letters)
         alarms.watch_queue(engine.admit_queue)

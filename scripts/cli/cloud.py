@@ -12,7 +12,9 @@ from scripts.local.paths import Cloud
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the four commands to the command line."""
     subparsers.add_parser("up", help="start the local cloud").set_defaults(run=up)
-    subparsers.add_parser("down", help="stop it; the data stays").set_defaults(run=down)
+    down_parser = subparsers.add_parser("down", help="stop it; the data stays")
+    down_parser.add_argument("--delete-data", action="store_true", help="delete uploads, results and clients as well")
+    down_parser.set_defaults(run=down)
     subparsers.add_parser("status", help="show what runs").set_defaults(run=status)
     logs_parser = subparsers.add_parser("logs", help="show the ends of all logs")
     logs_parser.add_argument("-f", "--follow", action="store_true", help="keep showing what comes")
@@ -27,11 +29,16 @@ def up(_: argparse.Namespace) -> int:
     return 0
 
 
-def down(_: argparse.Namespace) -> int:
+def down(arguments: argparse.Namespace) -> int:
     """Stop exactly what ``up`` started."""
     cloud = Cloud.from_environment()
     stopped = launcher.down(cloud)
-    print(f"Stopped: {', '.join(stopped)}. The data stays in {cloud.home}." if stopped else "Nothing was running.")
+    print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    if arguments.delete_data:
+        launcher.delete_data(cloud)
+        print(f"Deleted the data in {cloud.home}.")
+    elif stopped:
+        print(f"The data stays in {cloud.home}.")
     return 0
 
 

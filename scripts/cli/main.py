@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser(given[0] if given else None).parse_args(given)
     try:
         return int(parsed.run(parsed) or 0)
-    except LauncherError as error:
+    except (LauncherError, OSError) as error:  # a full disk, say: the system's own words are enough
         print(f"cleartake: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """The synthesised local stacks: made once for each state of the sources, then filled in for one cloud."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,11 @@ SOURCES = ("cdk.json", "pyproject.toml", "infra", "lambdas", "gpu_container")
 """Everything that a template or an asset is made of."""
 
 SKIPPED_SUFFIXES = frozenset({".pyc", ".onnx", ".md"})
-KEPT_ASSEMBLIES = 3
+ASSEMBLIES = REPO / "build" / "local-assemblies"
+"""Shared by all local clouds of this checkout: nothing in an assembly depends on home or ports."""
+
+KEPT_ASSEMBLIES = 4
+SCRATCH_PREFIX = ".partial-"
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -72,18 +78,18 @@ def _files(root: Path, sources: Iterable[str]) -> list[Path]:
     return found
 
 
-def synthesised(cloud: Cloud) -> Path:
+def synthesised() -> Path:
     """Return the assembly for the sources as they are now; synthesises only if there is none yet."""
-    target = cloud.assemblies / cache_key()
-    if (target / "manifest.json").exists():
-        os.utime(target)
-        return target
-    shutil.rmtree(target, ignore_errors=True)
-    scratch = target.with_suffix(".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    _synthesise(scratch)
-    scratch.replace(target)
-    _forget_old(cloud.assemblies)
+    target = ASSEMBLIES / cache_key()
+    if not target.exists():
+        ASSEMBLIES.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=ASSEMBLIES, prefix=SCRATCH_PREFIX) as scratch:
+            made = Path(scratch) / target.name
+            _synthesise(made)
+            with contextlib.suppress(OSError):  # another launcher was quicker, with the same result
+                made.rename(target)
+        _forget_old()
+    os.utime(target)
     return target
 
 
@@ -95,9 +101,9 @@ def _synthesise(target: Path) -> None:
         raise LauncherError(f"The stacks could not be synthesised:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def _forget_old(assemblies: Path) -> None:
-    by_age = sorted(assemblies.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in by_age[KEPT_ASSEMBLIES:]:
+def _forget_old() -> None:
+    finished = [path for path in ASSEMBLIES.iterdir() if not path.name.startswith(SCRATCH_PREFIX)]
+    for path in sorted(finished, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_ASSEMBLIES:]:
         shutil.rmtree(path, ignore_errors=True)
 
 

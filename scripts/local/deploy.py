@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from scripts.local import assembly, gaps
@@ -14,6 +15,9 @@ from scripts.local.paths import Cloud, LauncherError
 MARKER = "/cleartake/local/deployed"
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 STACK_LIMIT_S = 300.0
+MESSAGE_CHARACTERS = 2000
+"""Some refusals repeat the whole template before they come to the point."""
+
 GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 
 Say = Callable[[str], None]
@@ -21,7 +25,17 @@ Say = Callable[[str], None]
 
 def deploy(cloud: Cloud, say: Say) -> dict[str, str]:
     """Bring the emulator's stacks to the state of the sources; return every stack's outputs, merged."""
-    ready = assembly.synthesised(cloud)
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only a deployment needs it
+
+    ready = assembly.synthesised()
+    try:
+        return _deploy(cloud, ready, say)
+    except (BotoCoreError, ClientError) as error:
+        log = cloud.logs / "emulator.log"
+        raise LauncherError(f"The deployment failed: {str(error)[-MESSAGE_CHARACTERS:]}\nSee {log}") from error
+
+
+def _deploy(cloud: Cloud, ready: Path, say: Say) -> dict[str, str]:
     account = client(cloud, "sts").get_caller_identity()["Account"]
     intrinsics = {"${AWS::AccountId}": account, "${AWS::Region}": REGION, "${AWS::Partition}": "aws"}
     stacks = assembly.stacks(ready, assembly.placeholders(cloud), intrinsics)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -55,6 +56,16 @@ def down(cloud: Cloud) -> list[str]:
     """Stop what ``up`` started here and nothing else; return the names of what was running."""
     with processes.exclusive(cloud.run / "lock"):
         return [name for name, grace_s in STOP_GRACES_S.items() if processes.stop(cloud.run, name, grace_s=grace_s)]
+
+
+def delete_data(cloud: Cloud) -> None:
+    """Forget everything that was uploaded, made and deployed in a stopped cloud."""
+    with processes.exclusive(cloud.run / "lock"):
+        if any(processes.running(cloud.run, name) for name in STOP_GRACES_S):
+            raise LauncherError("The cloud still runs. Run `make down` first.")
+        shutil.rmtree(cloud.state, ignore_errors=True)
+        for file in (cloud.credentials_file, cloud.outputs_file):
+            file.unlink(missing_ok=True)
 
 
 def _require_same_ports(cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""Runs the AWS emulator with six corrections. Started with the emulator's own Python, which has no package of ours.
+"""Runs the AWS emulator with seven corrections. Started with the emulator's own Python, which has no package of ours.
 
 Each correction reaches into MiniStack's internals, so it is tied to one version and refuses any other.
 """
@@ -93,6 +93,24 @@ def _watch_heartbeat(token: str, limit_s: float) -> None:
             return
 
 
+def fail_callbacks_with_their_function() -> None:
+    """Fail a callback task at once if the function that should hand it over fails; MiniStack waits for the token."""
+    call = stepfunctions._call_lambda  # noqa: SLF001
+
+    def call_and_tell(function: str, payload: Any) -> Any:
+        try:
+            return call(function, payload)
+        except stepfunctions._ExecutionError as error:  # noqa: SLF001
+            token = payload.get("task_token") if isinstance(payload, dict) else None
+            task = stepfunctions._task_tokens.get(token) if token else None  # noqa: SLF001
+            if task is not None:
+                task["error"] = {"Error": error.error, "Cause": error.cause}
+                task["event"].set()
+            raise
+
+    stepfunctions._call_lambda = call_and_tell  # noqa: SLF001
+
+
 def enforce_machine_timeouts() -> None:
     """End an execution after its machine's ``TimeoutSeconds``; MiniStack ignores the machine's own limit."""
     run, fail = stepfunctions._run_execution, stepfunctions._fail_execution  # noqa: SLF001
@@ -185,6 +203,7 @@ def main() -> None:
     accept_answers_without_body()
     name_versioned_downloads()
     enforce_heartbeats()
+    fail_callbacks_with_their_function()
     enforce_machine_timeouts()
     if AUTOSAVE_S > 0:
         save_often()

@@ -68,11 +68,6 @@ class Cloud:
         return self.home / "state"
 
     @property
-    def assemblies(self) -> Path:
-        """Synthesised templates, one folder a cache key."""
-        return self.home / "assemblies"
-
-    @property
     def credentials_file(self) -> Path:
         """Base URL and credentials of the two local clients."""
         return self.home / "local.json"

@@ -142,14 +142,22 @@ def tail(path: Path, lines: int = 12) -> str:
 
 def require_free_port(port: int, variable: str, what: str) -> None:
     """Raise with the remedy if ``port`` is taken."""
+    if not _is_port_free(port):
+        # The neighbour must be free as well: the default of one port is the number after another's.
+        free = next(other for other in range(port + 1, 65_535) if _is_port_free(other) and _is_port_free(other + 1))
+        raise LauncherError(
+            f"Port {port} ({what}) is taken by another program. Choose another one: {variable}={free} make up"
+        )
+
+
+def _is_port_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise LauncherError(
-                f"Port {port} ({what}) is taken by another program. Choose another one: {variable}={port + 1} make up"
-            ) from None
+            return False
+    return True
 
 
 @contextlib.contextmanager

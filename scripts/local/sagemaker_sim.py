@@ -237,9 +237,9 @@ def _validation_error(message: str) -> Response:
 
 def make_app(endpoint: Endpoint) -> Starlette:
     """Make the ASGI application of one endpoint."""
-    session = boto3.Session(region_name=endpoint.region)
-    s3 = session.client("s3", config=Config(s3={"addressing_style": "path"}))
-    simulator = Simulator(endpoint, s3, session.client("sns"))
+    region = endpoint.region
+    s3 = boto3.client("s3", region_name=region, config=Config(s3={"addressing_style": "path"}))
+    simulator = Simulator(endpoint, s3, boto3.client("sns", region_name=region))
     routes = [
         Route("/endpoints/{name}/async-invocations", simulator.invoke, methods=["POST"]),
         Route("/health", simulator.health, methods=["GET"]),

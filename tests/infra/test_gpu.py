@@ -32,6 +32,11 @@ def test_endpoint_scales_to_zero_and_wakes_on_the_first_request(aws: Assembly) -
     assert alarm["AlarmActions"]
 
 
+def test_the_container_takes_as_many_orders_as_it_is_sent(aws: Assembly) -> None:
+    container = aws.one("AWS::SageMaker::Model")["PrimaryContainer"]
+    assert container["Environment"] == {"CLEARTAKE_MAX_CONCURRENT": "4"}
+
+
 def test_dispatch_and_endpoint_agree_on_the_name(aws: Assembly) -> None:
     name = aws.one("AWS::SageMaker::Endpoint")["EndpointName"]
     assert aws.functions()["Dispatch"]["Environment"]["Variables"]["CLEARTAKE_ENDPOINT_NAME"] == name
@@ -42,5 +47,10 @@ def test_the_image_is_built_from_the_container_alone(aws: Assembly) -> None:
     contexts = [folder for folder in aws.folder.glob("asset.*") if (folder / "gpu_container" / "Dockerfile").exists()]
     assert contexts
     for context in contexts:
-        assert {path.name for path in context.iterdir()} <= {".dockerignore", "gpu_container", "requirements", "scripts"}
+        assert {path.name for path in context.iterdir()} <= {
+            ".dockerignore",
+            "gpu_container",
+            "requirements",
+            "scripts",
+        }
         assert not list(context.rglob("__pycache__"))

@@ -21,18 +21,19 @@ EVERY_FUNCTION = {
 MAY = {
     FunctionName.ADOBE_API: READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"},
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
-    FunctionName.INTAKE: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
+    FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.PROBE: GET | {"kms:Decrypt"},
     FunctionName.ADMIT: TABLE
     | {"states:StartExecution"}
     | {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
     | {"sqs:ReceiveMessage"},
     FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
-    FunctionName.DISPATCH: TABLE
-    | {"s3:PutObject", "s3:AbortMultipartUpload", "kms:GenerateDataKey", "kms:Decrypt"}
-    | {"sagemaker:InvokeEndpointAsync"},
+    FunctionName.DISPATCH: READ
+    | WRITE
+    | {"s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt", "sagemaker:InvokeEndpointAsync"},
     FunctionName.COMPLETE: {"dynamodb:GetItem", "kms:Decrypt", "states:SendTaskSuccess", "states:SendTaskFailure"}
-    | GET,
+    | GET
+    | {"s3:ListBucket"},
     FunctionName.SWEEP: TABLE
     | {"sqs:SendMessage", "states:DescribeExecution", "states:SendTaskHeartbeat", "states:SendTaskFailure"},
 }
@@ -105,7 +106,9 @@ def test_the_container_may_report_progress_and_nothing_more(aws: Assembly) -> No
     statements = list(aws.statements("GpuRoleD860A26A"))
     actions = {action for statement in statements for action in listed(statement["Action"])}
     assert "states:SendTaskHeartbeat" in actions
-    assert not actions & {"states:SendTaskSuccess", "states:SendTaskFailure", "dynamodb:PutItem", "s3:ListBucket"}
+    assert not actions & {"states:SendTaskSuccess", "states:SendTaskFailure", "dynamodb:PutItem", "dynamodb:GetItem"}
+    (listing,) = (s for s in statements if "s3:ListBucket" in listed(s["Action"]))
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["orders/*"]}}
     (update,) = (s for s in statements if "dynamodb:UpdateItem" in listed(s["Action"]))
     assert update["Action"] == "dynamodb:UpdateItem"
     assert update["Condition"] == {
@@ -129,7 +132,6 @@ def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
     assert "/out/*" in by_action["s3:GetObject"]
     assert set(by_action) == {
         "s3:PutObject",
-        "s3:AbortMultipartUpload",
         "s3:GetObject",
         "s3:GetObjectVersion",
         "kms:GenerateDataKey",

@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.operations import MODEL_DEFAULT
-from lambdas.dialects.adobe import translate
+from lambdas.dialects.adobe import ims, translate
 from lambdas.dialects.adobe.protocol import (
     AdobeAsset,
     AdobeAssetRequest,
@@ -24,7 +24,7 @@ from lambdas.dialects.adobe.protocol import (
     AdobeSpeechEnhancementRequest,
 )
 from lambdas.dialects.adobe.services import AdobeServices
-from lambdas.dialects.common import routes_of
+from lambdas.dialects.common import Route, routes_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ ASSET = f"{ASSETS}/<asset_id>"
 ENHANCEMENTS = f"{ASSET}/speech_enhancements"
 ENHANCEMENT = f"{ENHANCEMENTS}/<speech_enhancement_id>"
 DOWNLOAD = f"{ENHANCEMENT}/download"
+TOKEN = Route("POST", ims.PATH)
+"""Answered by a function of its own; its other methods end up here."""
 DOWNLOAD_AS_PRINTED = DOWNLOAD.replace("/v1/", "/api/")
 
 REFUSALS: dict[int, Any] = {
@@ -146,7 +148,8 @@ def _add_refusals(app: APIGatewayRestResolver, services: Callable[[], AdobeServi
 
     @app.not_found
     def not_found(_error: NotFoundError) -> Response[str]:
-        allowed = sorted({route.method for route in routes_of(app) if route.matches_path(app.current_event.path)})
+        known = (*routes_of(app), TOKEN)
+        allowed = sorted({route.method for route in known if route.matches_path(app.current_event.path)})
         if not allowed:
             return _refusal(DomainError(DomainErrorCode.NOT_FOUND))
         return _refusal(DomainError(DomainErrorCode.METHOD_NOT_ALLOWED), headers={"Allow": ", ".join(allowed)})

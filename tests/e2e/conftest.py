@@ -1,0 +1,67 @@
+"""The suite's own cloud, and the count of what was asked of it: none at all is a failure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cloud import REPO, Api, Cloud
+
+_counted = {"requests": 0, "executions": 0}
+_used = [False]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
+    _used[0] = True
+    try:
+        cloud.cleartake("up", timeout_s=500)
+        yield cloud
+        _counted["executions"] = cloud.executions()
+    finally:
+        logs = cloud.cleartake("logs", check=False).stdout
+        (cloud.home / "all.log").write_text(logs)
+        cloud.cleartake("down", check=False)
+
+
+@pytest.fixture(scope="session")
+def _counter() -> Iterator[list[int]]:
+    counter = [0]
+    yield counter
+    _counted["requests"] = counter[0]
+
+
+@pytest.fixture(scope="session")
+def api(cloud: Cloud, _counter: list[int]) -> Api:
+    known = cloud.credentials
+    return Api(known["base_url"], known["client_id"], known["client_secret"], _counter)
+
+
+@pytest.fixture(scope="session")
+def stranger(cloud: Cloud, _counter: list[int]) -> Api:
+    known = cloud.credentials
+    return Api(known["base_url"], known["second_client_id"], known["second_client_secret"], _counter)
+
+
+@pytest.fixture(scope="session")
+def recording() -> bytes:
+    """The bundled recording: real speech, noisy, MP3."""
+    return (REPO / "samples" / "librivox-noisy.mp3").read_bytes()
+
+
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
+    if _used[0]:
+        terminalreporter.write_line(f"e2e: {_counted['requests']} HTTP requests, {_counted['executions']} executions")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _used[0] and not all(_counted.values()):
+        session.exitstatus = 1

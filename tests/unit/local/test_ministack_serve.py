@@ -1,0 +1,87 @@
+"""The corrections of the emulator, on stand-ins for the parts they reach into."""
+
+import importlib.metadata
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scripts.local import ministack_serve
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Return a Step Functions service with one running execution."""
+    execution = {"status": "RUNNING", "stateMachineArn": "machine"}
+
+    def fail(execution: dict[str, Any], error: str, cause: str) -> None:
+        execution.update(status="FAILED", error=error)
+
+    fake = SimpleNamespace(
+        _executions={"execution": execution},
+        _state_machines={"machine": {"definition": '{"TimeoutSeconds": 0.1}'}},
+        _task_tokens={},
+        _run_execution=lambda arn: None,
+        _fail_execution=fail,
+        _invoke_with_callback=lambda resource, payload, token, state: "answered",
+        _add_event=lambda *_: None,
+        _emit_execution_status_event=lambda _: None,
+        now_iso=lambda: "now",
+    )
+    monkeypatch.setattr(ministack_serve, "stepfunctions", fake, raising=False)
+    return fake
+
+
+def test_another_version_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "2.0.0")
+    with pytest.raises(SystemExit, match=r"ministack 2\.0\.0 .* 1\.5\.33 only.*\.venv-emulator"):
+        ministack_serve.check_version()
+
+
+def test_a_silent_worker_loses_its_task(states: SimpleNamespace) -> None:
+    task = states._task_tokens["token"] = {"event": threading.Event(), "error": None, "heartbeat": None}
+    ministack_serve._watch_heartbeat("token", 0.1)
+    assert task["event"].is_set()
+    assert task["error"]["Error"] == "States.HeartbeatTimeout"
+
+
+def test_a_worker_that_beats_keeps_its_task(states: SimpleNamespace) -> None:
+    task = states._task_tokens["token"] = {"event": threading.Event(), "error": None, "heartbeat": None}
+    watching = threading.Thread(target=ministack_serve._watch_heartbeat, args=("token", 0.3))
+    watching.start()
+    for beat in range(8):
+        task["heartbeat"] = str(beat)
+        time.sleep(0.1)
+    assert task["error"] is None
+    del states._task_tokens["token"]  # answered
+    watching.join(2)
+    assert not watching.is_alive()
+
+
+def test_a_machine_that_takes_too_long_times_out_once(states: SimpleNamespace) -> None:
+    def slow(arn: str) -> None:
+        time.sleep(0.3)
+        states._fail_execution(states._executions[arn], "Late", "")
+
+    states._run_execution = slow
+    ministack_serve.enforce_machine_timeouts()
+    states._run_execution("execution")
+    assert states._executions["execution"]["status"] == "TIMED_OUT"
+
+
+def test_a_machine_in_time_is_left_alone(states: SimpleNamespace) -> None:
+    ministack_serve.enforce_machine_timeouts()
+    states._run_execution("execution")
+    time.sleep(0.2)
+    assert states._executions["execution"]["status"] == "RUNNING"
+
+
+def test_only_steps_with_a_heartbeat_are_watched(states: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[object] = []
+    monkeypatch.setattr(ministack_serve, "_in_background", lambda *given: watched.append(given[1:]))
+    ministack_serve.enforce_heartbeats()
+    for state in ({}, {"HeartbeatSeconds": 120}):
+        assert states._invoke_with_callback("arn", {}, "token", state) == "answered"
+    assert watched == [("token", 120.0)]

@@ -1,0 +1,29 @@
+"""The environment chooses home and ports."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.local.paths import REPO, Cloud, LauncherError
+
+
+def test_defaults() -> None:
+    cloud = Cloud.from_environment({})
+    assert cloud == Cloud(home=REPO / ".cleartake", port=8080, emulator_port=4566, sagemaker_port=4567)
+    assert cloud.base_url == "http://127.0.0.1:8080"
+
+
+def test_two_clouds_share_nothing(tmp_path: Path) -> None:
+    first = Cloud.from_environment({})
+    second = Cloud.from_environment(
+        {"CLEARTAKE_HOME": str(tmp_path), "CLEARTAKE_PORT": "8081", "CLEARTAKE_EMULATOR_PORT": "4666"}
+    )
+    ports = {first.port, first.emulator_port, first.sagemaker_port, second.port, second.emulator_port}
+    assert len(ports | {second.sagemaker_port}) == 6
+    assert second.state == tmp_path / "state"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
+def test_a_wrong_port_is_named(port: str) -> None:
+    with pytest.raises(LauncherError, match="CLEARTAKE_PORT"):
+        Cloud.from_environment({"CLEARTAKE_PORT": port})
