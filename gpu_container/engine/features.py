@@ -78,9 +78,9 @@ def extract(spectrum: Complex, means: RunningMeans) -> tuple[Real, Real]:
     """
     power = spectrum.real**2 + spectrum.imag**2  # (B, T, BINS)
     band_power = np.add.reduceat(power, BAND_STARTS, axis=-1) / BAND_WIDTHS.astype(np.float32)  # (B, T, ERB_BANDS)
-    loudness_db = (10 * np.log10(band_power + 1e-10)).astype(np.float32)
+    loudness_db: Real = (10 * np.log10(band_power + 1e-10)).astype(np.float32)
     mean_db, means.erb_db = _smooth(loudness_db, means.erb_db)
-    feat_erb = ((loudness_db - mean_db) / 40)[:, None]  # (B, 1, T, ERB_BANDS)
+    feat_erb = ((loudness_db - mean_db) / np.float32(40))[:, None]  # (B, 1, T, ERB_BANDS)
 
     low = spectrum[..., :DF_BINS]  # (B, T, DF_BINS)
     mean, means.unit = _smooth(np.abs(low), means.unit)
@@ -92,5 +92,5 @@ def _smooth(values: Real, state: Real) -> tuple[Real, Real]:
     """Exponential mean along time: ``(B, T, F)``, state ``(B, F)`` → means ``(B, T, F)``, state ``(B, F)``."""
     start = (SMOOTHING * state)[:, None, :]
     means, _ = lfilter([1 - SMOOTHING], [1, -SMOOTHING], values, axis=1, zi=start)
-    means = means.astype(np.float32)
-    return means, means[:, -1].copy()
+    smoothed: Real = np.asarray(means, np.float32)
+    return smoothed, smoothed[:, -1].copy()

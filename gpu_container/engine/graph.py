@@ -57,7 +57,7 @@ def make_stateful(raw: bytes) -> StatefulGraph:
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
-    axes = {name: 0 for name in contexts} | {name: 1 for name in hidden}
+    axes = dict.fromkeys(contexts, 0) | dict.fromkeys(hidden, 1)
     return StatefulGraph(model.SerializeToString(), contexts | hidden, axes)
 
 

@@ -18,7 +18,7 @@ from gpu_container.engine.resample import Resampler
 from gpu_container.engine.stft import RATE_HZ, Real
 
 SILENCE = 10 ** (-90 / 20)
-"""A recording that nowhere passes −90 dBFS holds nothing."""
+"""A recording that nowhere passes -90 dBFS holds nothing."""
 
 Progress = Callable[[float, float], None]
 

@@ -5,8 +5,8 @@ go to the client untouched. Only paths inside the API's stage can be reached, ne
 """
 
 import argparse
-import logging
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 

@@ -16,6 +16,8 @@ HEALTH_PATH = "/_ministack/health"
 SERVE = Path(__file__).with_name("ministack_serve.py")
 REQUIREMENTS = REPO / "requirements"
 
+NO_PROXY = f"{HOST},localhost"
+
 AWS_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",  # the emulator's administrator
@@ -26,8 +28,9 @@ AWS_CREDENTIALS = {
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without anything that could lead a local process to a real AWS account."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTO_"))}
+    """Return our environment without anything that leads a local process elsewhere: an AWS account, a proxy."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTO_"))}
+    return {**kept, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY}
 
 
 def aws_environment(cloud: Cloud) -> dict[str, str]:
@@ -102,6 +105,7 @@ def _uv() -> str:
 @lru_cache
 def client(cloud: Cloud, service: str) -> Any:
     """Return a boto3 client of ``service`` that talks to the emulator as its administrator."""
+    enter(cloud)  # a profile of the person's own must not be looked for
     import boto3  # noqa: PLC0415 - half a second that `cleartake --help` need not pay
     from botocore.config import Config  # noqa: PLC0415
 

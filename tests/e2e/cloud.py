@@ -51,7 +51,13 @@ class Cloud:
         self, *arguments: str, check: bool = True, timeout_s: float = 300
     ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            [*CLI, *arguments], cwd=REPO, env=self.environment, capture_output=True, text=True, timeout=timeout_s
+            [*CLI, *arguments],
+            cwd=REPO,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done

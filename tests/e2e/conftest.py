@@ -53,7 +53,7 @@ def stranger(cloud: Cloud, _counter: list[int]) -> Api:
 
 @pytest.fixture(scope="session")
 def recording() -> bytes:
-    """The bundled recording: real speech, noisy, MP3."""
+    """Return the bundled recording: real speech, noisy, MP3."""
     return (REPO / "samples" / "librivox-noisy.mp3").read_bytes()
 
 

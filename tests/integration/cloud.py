@@ -172,7 +172,7 @@ class Cloud:
             step = machine.step(name)
             try:
                 answer = self._invoke(step, state)
-            except Exception as error:  # noqa: BLE001 - Step Functions catches everything
+            except Exception as error:
                 if step.catch is None:
                     raise StateFailedError(step.name) from error
                 named = error.args if isinstance(error, TaskFailedError) else (type(error).__name__, str(error))

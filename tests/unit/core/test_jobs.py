@@ -13,7 +13,7 @@ from tests.unit.world import World, ref_of
 
 def test_every_status_has_a_row_and_only_terminal_ones_are_dead_ends() -> None:
     assert set(TRANSITIONS) == set(JobStatus)
-    assert TERMINAL == {JobStatus.SUCCEEDED, JobStatus.FAILED}
+    assert {JobStatus.SUCCEEDED, JobStatus.FAILED} == TERMINAL
     assert not HOLDS_SLOT & TERMINAL
 
 
@@ -56,7 +56,7 @@ class Lifecycle(RuleBasedStateMachine):
         try:
             self.world.dispatch.dispatch(ref_of(self._some_attempt(job)), f"token-{job.id}")
         except DomainError:
-            assert self.world.job(job).status not in {JobStatus.ADMITTED}
+            assert self.world.job(job).status is not JobStatus.ADMITTED
 
     @rule(job=jobs)
     def succeed(self, job: Job) -> None:
@@ -78,7 +78,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.world.sweep.sweep()
 
     def _some_attempt(self, job: Job) -> Job:
-        """The first attempt for even ids: a late message; the present one for the others."""
+        """Return the first attempt for even ids, as a late message would; the present one for the others."""
         return job if int(job.id[-1], 16) % 2 == 0 else self.world.job(job)
 
     @invariant()
