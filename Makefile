@@ -11,7 +11,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-flow lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,7 +64,7 @@ lint: setup ## ruff, mypy, import contracts, bandit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit -q -r gpu_container infra lambdas scripts -c pyproject.toml
+	$(BIN)/bandit -q -ll -r gpu_container infra lambdas scripts -c pyproject.toml
 
 audit: setup ## known vulnerabilities of the locked packages; needs the advisory service
 	$(UV) tool run pip-audit --require-hashes -r requirements/dev.txt
@@ -81,6 +81,9 @@ destroy: setup ## remove it from that account; a prod stage keeps its data
 
 bench-engine: setup ## our engine beside the official runtimes
 	$(BIN)/python -m scripts.bench_engine
+
+bench-flow: up ## how long a client waits on this machine
+	$(BIN)/python -m scripts.bench_flow
 
 lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) --group container --group cpu --group infra --group local --group dev --group bench pyproject.toml -o requirements/dev.txt

@@ -178,8 +178,9 @@ def _wait_until_healthy(cloud: Cloud, name: str, url: str, limit_s: float) -> No
 
 
 def local_environment() -> dict[str, str]:
-    """Return the AWS variables with which a process talks to the local cloud."""
+    """Turn this process to the local cloud and return the AWS variables that do it."""
     cloud = Cloud.from_environment()
+    emulator.enter(cloud)  # which also takes away a profile of the person's own
     return {**emulator.AWS_CREDENTIALS, "AWS_ENDPOINT_URL": cloud.emulator_url}
 
 
