@@ -20,6 +20,10 @@ class Route:
     method: str
     path: str
 
+    def matches(self, method: str, path: str) -> bool:
+        """Tell whether a request is this operation's."""
+        return method.upper() == self.method and self.matches_path(path)
+
     def matches_path(self, path: str) -> bool:
         """Tell whether a request's path fits the template."""
         pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(self.path))

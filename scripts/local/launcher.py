@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from infra.outputs import Output
+from infra.outputs import Output, function_output
+from lambdas.core.workflow import FunctionName
 from scripts import models
 from scripts.local import deploy, edge, emulator, processes, tenants
 from scripts.local.paths import HOST, Cloud, LauncherError
@@ -41,7 +42,7 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
     with processes.exclusive(cloud.run / "lock"):
         was_running = all(processes.running(cloud.run, name) for name in STOP_GRACES_S)
         _require_same_ports(cloud)
-        _start_emulator(cloud, say)
+        emulator_is_new = _start_emulator(cloud, say)
         outputs = deploy.deploy(cloud, say)
         # Each is asked for its health only after both were started: they come up side by side.
         _start_sagemaker(cloud, outputs)
@@ -49,6 +50,8 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
         credentials = tenants.ensure_in_cloud(cloud, outputs[Output.TABLE_NAME])
         _wait_until_healthy(cloud, EDGE, cloud.base_url + edge.HEALTH_PATH, EDGE_START_S)
         _wait_until_healthy(cloud, SAGEMAKER, f"{cloud.sagemaker_url}/health", SAGEMAKER_START_S)
+        if emulator_is_new:
+            _sweep(cloud, outputs)
     return Started(credentials, time.monotonic() - began, was_running)
 
 
@@ -79,9 +82,10 @@ def _require_same_ports(cloud: Cloud) -> None:
             )
 
 
-def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> None:
+def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> bool:
+    """Start the emulator unless it runs; return whether it was started."""
     if processes.running(cloud.run, EMULATOR):
-        return
+        return False
     processes.stop(cloud.run, EMULATOR)  # what a killed one may have left of its group
     _start(
         cloud,
@@ -93,6 +97,13 @@ def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> None:
     )
     _wait_until_healthy(cloud, EMULATOR, f"{cloud.emulator_url}{emulator.HEALTH_PATH}", EMULATOR_START_S)
     say(f"AWS emulator on {cloud.emulator_url}")
+    return True
+
+
+def _sweep(cloud: Cloud, outputs: Mapping[str, str]) -> None:
+    """Take up now the jobs that the last stop interrupted; the schedule would do it within a minute."""
+    name = outputs[function_output(FunctionName.SWEEP)]
+    emulator.client(cloud, "lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
 
 
 def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:

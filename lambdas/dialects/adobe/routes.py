@@ -117,6 +117,9 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
 
 def _add_refusals(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
     def authenticate(resolver: APIGatewayRestResolver, call_next: NextMiddleware) -> Response[Any]:
+        event = resolver.current_event
+        if not any(route.matches(event.http_method, event.path) for route in routes_of(app)):
+            return call_next(resolver)  # what is not there is not there for anybody
         resolver.append_context(  # type: ignore[no-untyped-call]
             client=_authenticated(resolver, services())
         )

@@ -53,10 +53,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def dispatch(self, job: Job) -> None:
+        attempt = self._some_attempt(job)
         try:
-            self.world.dispatch.dispatch(ref_of(self._some_attempt(job)), f"token-{job.id}")
+            self.world.dispatch.dispatch(ref_of(attempt), f"token-{job.id}")
         except DomainError:
-            assert self.world.job(job).status is not JobStatus.ADMITTED
+            now = self.world.job(job)
+            assert now.attempt != attempt.attempt or now.status is not JobStatus.ADMITTED
 
     @rule(job=jobs)
     def succeed(self, job: Job) -> None:
