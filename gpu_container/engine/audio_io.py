@@ -90,7 +90,8 @@ def _sndfile_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
 
 def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
     decoded = broken = 0
-    resampler = av.AudioResampler(format="fltp", rate=found.rate_hz, layout=None)
+    # Packed, never planar: PyAV counts the planes of a frame of eight channels past their end.
+    resampler = av.AudioResampler(format="flt", rate=found.rate_hz)
     held: list[Real] = []
     with av.open(str(path), metadata_errors="replace") as file:
         for packet in _packets(file):
@@ -124,11 +125,8 @@ def _samples(resampler: "av.AudioResampler", frame: "av.AudioFrame", found: Audi
     """Yield a frame's samples as ``(channels, n)`` float32."""
     if frame.sample_rate != found.rate_hz or len(frame.layout.channels) != found.channels:
         raise EngineError(ErrorCode.INPUT_CORRUPT, "The recording changes its sample rate or channels midway.")
-    if frame.format.name == "fltp":
-        yield np.asarray(frame.to_ndarray(), np.float32)
-        return
-    for converted in resampler.resample(frame):
-        yield np.asarray(converted.to_ndarray(), np.float32)
+    for packed in resampler.resample(frame):
+        yield np.ascontiguousarray(packed.to_ndarray().reshape(-1, found.channels).T, np.float32)
 
 
 class _SndfileWriter:
@@ -172,7 +170,8 @@ class _FfmpegWriter:
 
     def write(self, block: Real) -> None:
         """Encode a block."""
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
+        packed = np.ascontiguousarray(block.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
         frame.sample_rate, frame.pts = self._rate_hz, self._written
         self._written += block.shape[1]
         self._mux(self._stream.encode(frame))
