@@ -77,7 +77,7 @@ class Api:
             "content_type": media_type,
             "checksum": md5_base64(path),
         }
-        return self._call("POST", "/audio_services/v1/assets", json=body)
+        return self.call("POST", "/audio_services/v1/assets", json=body)
 
     def upload(self, path: Path, asset: dict[str, Any], advance: Advance) -> None:
         """PUT the bytes straight to storage."""
@@ -100,7 +100,7 @@ class Api:
     def enhance(self, asset_id: str, strength: int, advance: Advance) -> str:
         """Enhance an asset; return the address of the result."""
         collection = f"/audio_services/v1/assets/{asset_id}/speech_enhancements"
-        created = self._call("POST", collection, json={"strength": strength})
+        created = self.call("POST", collection, json={"strength": strength})
         path = f"{collection}/{created['id']}"
         done = self._poll(path, pending={"queued", "processing"}, advance=advance)
         if done["status"] != "succeeded":
@@ -129,7 +129,7 @@ class Api:
         """GET ``path`` until its status is not ``pending`` any more, at growing intervals."""
         began, interval_s = time.monotonic(), FIRST_POLL_S
         while time.monotonic() - began < PATIENCE_S:
-            answer = self._call("GET", path)
+            answer = self.call("GET", path)
             if answer["status"] not in pending:
                 return answer
             if advance:
@@ -140,7 +140,8 @@ class Api:
             interval_s = min(interval_s * 1.3, LONGEST_POLL_S)
         raise ApiError(f"no result within {PATIENCE_S / 60:.0f} minutes")
 
-    def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """Return the JSON of one call; raises `ApiError` where it is refused."""
         answer = self._request(method, path, **request)
         body: dict[str, Any] = answer.json()
         return body
