@@ -1,4 +1,4 @@
-"""Runs the AWS emulator with seven corrections. Started with the emulator's own Python, which has no package of ours.
+"""Runs the AWS emulator with a few corrections. Started with the emulator's own Python, which has no package of ours.
 
 Each correction reaches into MiniStack's internals, so it is tied to one version and refuses any other.
 """
@@ -171,17 +171,27 @@ def save_often() -> None:
     threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
 
 
-def name_versioned_downloads() -> None:
-    """Honour ``response-content-disposition`` and its kin also where a presigned GET names a version."""
+def serve_versions_like_objects() -> None:
+    """Honour ``Range`` and the ``response-*`` overrides also where a GET names a version.
+
+    Without the first, every download in parts (boto3's from 8 MB on) puts whole files where parts belong.
+    """
     get = s3._get_object  # noqa: SLF001
 
-    def get_named(bucket: str, key: str, headers: dict[str, str], query: dict[str, Any] | None = None) -> Any:
-        answer = get(bucket, key, headers, query)
-        if answer[0] == 200:
-            s3._apply_response_overrides(answer[1], query or {})  # noqa: SLF001
-        return answer
+    def get_version(bucket: str, key: str, headers: dict[str, str], query: dict[str, Any] | None = None) -> Any:
+        status, answered, body = get(bucket, key, headers, query)
+        if status != 200 or not (query or {}).get("versionId"):
+            return status, answered, body
+        s3._apply_response_overrides(answered, query)  # noqa: SLF001
+        wanted = s3._parse_range(headers["range"], len(body)) if headers.get("range") else None  # noqa: SLF001
+        if wanted is None:
+            return status, answered, body
+        start, end = wanted
+        answered["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
+        answered["Content-Length"] = str(end + 1 - start)
+        return 206, answered, body[start : end + 1]
 
-    s3._get_object = get_named  # noqa: SLF001
+    s3._get_object = get_version  # noqa: SLF001
 
 
 def _in_background(function: Callable[..., None], *arguments: object) -> None:
@@ -201,7 +211,7 @@ def main() -> None:
     s3 = importlib.import_module("ministack.services.s3")
     wait_less_for_logs()
     accept_answers_without_body()
-    name_versioned_downloads()
+    serve_versions_like_objects()
     enforce_heartbeats()
     fail_callbacks_with_their_function()
     enforce_machine_timeouts()

@@ -80,6 +80,20 @@ def test_stereo_flac_keeps_every_frame(api: Api) -> None:
         assert file.frames == len(signal)
 
 
+def test_a_file_that_is_fetched_in_parts(api: Api) -> None:
+    signal = 0.1 * np.random.default_rng(8).standard_normal((48_000 * 70, 2))
+    buffer = io.BytesIO()
+    sf.write(buffer, signal, 48_000, format="WAV", subtype="PCM_16")
+    data = buffer.getvalue()
+    assert len(data) > 12 * 2**20
+    asset = api.upload(data, filename="long.wav", content_type="audio/wav")
+    assert asset["status"] == "ready_for_processing"
+    answer = api.download(api.finished(api.enhance(asset["id"], 50).json()))
+    with sf.SoundFile(io.BytesIO(answer.content)) as file:
+        assert (file.frames, file.channels) == signal.shape
+    assert api.http.get(str(answer.url), headers={"Range": "bytes=0-3"}).content == b"RIFF"
+
+
 def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(api: Api, cloud: Cloud, recording: bytes) -> None:
     asset = api.create(recording)
     key = {"pk": {"S": f"C#{api.client_id}"}, "sk": {"S": f"A#{asset['id']}"}}
