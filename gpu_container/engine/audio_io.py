@@ -18,6 +18,7 @@ from gpu_container.engine.formats import (
     MAX_DURATION_S,
     AudioFormat,
     identify,
+    open_with_ffmpeg,
 )
 from gpu_container.engine.stft import Real
 
@@ -59,6 +60,16 @@ def blocks(path: Path, found: AudioFormat, *, max_duration_s: float = MAX_DURATI
         raise EngineError(ErrorCode.INPUT_EMPTY, "The recording has no samples.")
 
 
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""Used where the input names none."""
+
+BIT_RATE_LIMITS = {"mp3": (8_000, 320_000), "aac": (8_000, 288_000), "opus": (6_000, 256_000)}
+"""Bits per second and channel."""
+
+VORBIS_RATES = (32_000, 40_000, 48_000, 56_000, 64_000, 80_000, 96_000, 112_000, 128_000, 160_000, 250_000)
+VORBIS_QUALITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
 class Writer(Protocol):
     """Takes a recording block by block."""
 
@@ -70,12 +81,18 @@ class Writer(Protocol):
 @contextmanager
 def writer(path: Path, like: AudioFormat) -> Iterator[Writer]:
     """Open a file of the given format for writing; it is complete when the context ends."""
-    opened = _SndfileWriter(path, like) if like.by_sndfile else _FfmpegWriter(path, like)
     try:
-        yield opened
-        opened.finish()
-    finally:
-        opened.close()
+        opened = _SndfileWriter(path, like) if like.by_sndfile else _FfmpegWriter(path, like)
+        try:
+            yield opened
+            opened.finish()
+        finally:
+            opened.close()
+    except (av.error.FFmpegError, sf.LibsndfileError) as error:
+        raise EngineError(
+            ErrorCode.INPUT_UNSUPPORTED,
+            f"{like.codec} with {like.channels} channels at {like.rate_hz} Hz cannot be written.",
+        ) from error
 
 
 def _sndfile_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
@@ -93,7 +110,7 @@ def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
     # Packed, never planar: PyAV counts the planes of a frame of eight channels past their end.
     resampler = av.AudioResampler(format="flt", rate=found.rate_hz)
     held: list[Real] = []
-    with av.open(str(path), metadata_errors="replace") as file:
+    with open_with_ffmpeg(path) as file:
         for packet in _packets(file):
             try:
                 frames = packet.decode()
@@ -135,7 +152,13 @@ class _SndfileWriter:
     def __init__(self, path: Path, like: AudioFormat) -> None:
         # RF64 falls back to plain WAV when the file stays small, and is written where 4 GiB may be passed.
         self._file = sf.SoundFile(
-            path, "w", samplerate=like.rate_hz, channels=like.channels, format=like.major, subtype=like.subtype
+            path,
+            "w",
+            samplerate=like.rate_hz,
+            channels=like.channels,
+            format=like.major,
+            subtype=like.subtype,
+            compression_level=_vorbis_compression(like) if like.codec == "vorbis" else None,
         )
         for name, value in like.tags.items():
             setattr(self._file, name, value)
@@ -152,18 +175,34 @@ class _SndfileWriter:
         self._file.close()
 
 
+def _bit_rate(like: AudioFormat) -> int:
+    """Return the input's bit rate, within what its encoder takes."""
+    lowest, highest = BIT_RATE_LIMITS[like.codec]
+    wanted = like.bit_rate or DEFAULT_BIT_RATES[like.container]
+    return min(max(wanted, lowest * like.channels), highest * like.channels)
+
+
+def _vorbis_compression(like: AudioFormat) -> float:
+    """Return libsndfile's compression level, 0 (best) to 1, for about the input's bit rate.
+
+    Vorbis knows qualities and no rates; the table is the encoder's nominal one for a channel at 44.1 kHz.
+    """
+    if not like.bit_rate:
+        return 0.4
+    a_channel = like.bit_rate / like.channels * 44_100 / like.rate_hz
+    return float(1 - np.interp(a_channel, VORBIS_RATES, VORBIS_QUALITIES))
+
+
 class _FfmpegWriter:
     """MP3, AAC and Opus. The encoders' delay is written into the files, so that players trim it (ADTS cannot)."""
 
     def __init__(self, path: Path, like: AudioFormat) -> None:
         self._file = av.open(str(path), "w", format=FFMPEG_MUXERS[like.container])
         self._file.metadata.update({name: value for name, value in like.tags.items() if name != "encoder"})
-        self._layout = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}[
-            like.channels
-        ]
+        self._layout = like.layout or LAYOUTS[like.channels]
         stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
         self._stream = cast("av.AudioStream", stream)
-        self._stream.bit_rate = like.bit_rate or DEFAULT_BIT_RATES[like.container]
+        self._stream.bit_rate = _bit_rate(like)
         self._rate_hz = like.rate_hz
         self._says_its_delay = like.container != "aac"
         self._written = 0

@@ -18,7 +18,11 @@ SNDFILE_CONTAINERS = {"WAV": "wav", "WAVEX": "wav", "RF64": "wav", "W64": "wav",
 
 # FFmpeg's names of the demuxers, and the muxer that writes the same container.
 FFMPEG_CONTAINERS = {"mp3": "mp3", "mov,mp4,m4a,3gp,3g2,mj2": "m4a", "aac": "aac", "ogg": "ogg"}
+DEMUXERS = ("mp3", "mov", "aac", "ogg", "matroska", "avi", "asf", "mpeg", "mpegts", "flv")
+"""FFmpeg's demuxers that are allowed to look at a file; those beyond `FFMPEG_CONTAINERS` only to say what it is."""
+
 FFMPEG_MUXERS = {"mp3": "mp3", "m4a": "ipod", "aac": "adts", "opus": "ogg"}
+CODEC_OF = {"mp3": "mp3", "m4a": "aac", "aac": "aac", "opus": "opus"}
 ENCODERS = {"mp3": "libmp3lame", "m4a": "aac", "aac": "aac", "opus": "libopus"}
 DEFAULT_BIT_RATES = {"mp3": 128_000, "m4a": 128_000, "aac": 128_000, "opus": 96_000}
 
@@ -33,6 +37,10 @@ class AudioFormat:
         ``wav``, ``flac``, ``aiff``, ``ogg`` (Vorbis), ``opus`` (in Ogg), ``mp3``, ``m4a`` or ``aac`` (ADTS).
     subtype
         libsndfile's name of the sample format (``PCM_24`` …) where libsndfile handles the file, else None.
+    layout
+        FFmpeg's name of the channel layout, where FFmpeg handles the file.
+    declared_s
+        The duration that the header claims; only a hint.
     """
 
     container: str
@@ -42,6 +50,9 @@ class AudioFormat:
     subtype: str | None = None
     major: str | None = None
     bit_rate: int | None = None
+    layout: str | None = None
+    declared_s: float | None = None
+    has_cover: bool = False
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -103,6 +114,10 @@ def _identify_sndfile(path: Path) -> AudioFormat | None:
                 channels=file.channels,
                 subtype=file.subtype,
                 major=file.format,
+                bit_rate=round(path.stat().st_size * 8 * file.samplerate / file.frames)
+                if vorbis and file.frames
+                else None,
+                declared_s=file.frames / file.samplerate,
                 tags={name: value for name, value in file.copy_metadata().items() if value},
             )
     except sf.LibsndfileError:
@@ -111,12 +126,21 @@ def _identify_sndfile(path: Path) -> AudioFormat | None:
 
 def _identify_ffmpeg(path: Path) -> AudioFormat:
     try:
-        with av.open(str(path), metadata_errors="replace") as file:
+        with open_with_ffmpeg(path) as file:
             return _of_container(file)
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
         raise EngineError(
             ErrorCode.INPUT_CORRUPT, "The file is not audio that can be read, or it is damaged."
         ) from error
+
+
+def open_with_ffmpeg(path: Path) -> "av.container.InputContainer":
+    """Open a file with the demuxers that we mean, and no other file or address through it.
+
+    Left to guess, FFmpeg takes a text file for a playlist and opens what it names.
+    """
+    options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
+    return av.open(str(path), container_options=options, metadata_errors="replace")
 
 
 def _of_container(file: "av.container.InputContainer") -> AudioFormat:
@@ -131,7 +155,7 @@ def _of_container(file: "av.container.InputContainer") -> AudioFormat:
         container = "opus"
     known = {"mp3": "mp3", "mp3float": "mp3", "opus": "opus", "libopus": "opus", "aac": "aac"}
     name = known.get(codec.name)
-    if container is None or container == "ogg" or name is None:
+    if container is None or name is None or name != CODEC_OF.get(container):
         raise EngineError(ErrorCode.INPUT_UNSUPPORTED, f"{file.format.name} with {codec.name} is not supported.")
     if codec.sample_rate <= 0 or codec.channels <= 0:
         raise EngineError(ErrorCode.INPUT_CORRUPT, "The file's header names no sample rate or no channels.")
@@ -140,6 +164,9 @@ def _of_container(file: "av.container.InputContainer") -> AudioFormat:
         codec=name,
         rate_hz=codec.sample_rate,
         channels=codec.channels,
+        layout=codec.layout.name,
+        declared_s=file.duration / av.time_base if file.duration else None,
+        has_cover=any(_is_cover(stream) for stream in file.streams if stream.type == "video"),
         bit_rate=stream.bit_rate or file.bit_rate or None,
         tags=dict(file.metadata),
     )

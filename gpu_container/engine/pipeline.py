@@ -3,13 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from gpu_container.contract import AudioFacts, ErrorCode
-from gpu_container.engine.audio_io import Writer, blocks, probe, writer
+from gpu_container.engine.audio_io import Writer, blocks, writer
 from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.formats import AudioFormat, identify
@@ -19,6 +20,11 @@ from gpu_container.engine.stft import RATE_HZ, Real
 
 SILENCE = 10 ** (-90 / 20)
 """A recording that nowhere passes -90 dBFS holds nothing."""
+
+ABSURD = np.float32(65_536)
+"""Louder than 16-bit samples that were taken for floats by mistake; beyond it the network's powers overflow."""
+
+CUT_SHORT = 0.95
 
 Progress = Callable[[float, float], None]
 
@@ -32,7 +38,7 @@ class EnhanceReport:
     nan_count
         Samples of the output that are not numbers; always 0 unless the engine is broken.
     repaired_count
-        Samples of the input that were not numbers and were taken for silence.
+        Samples of the input that were not numbers, or larger than any recording's, and were mended.
     limited_count
         Samples that the limiter bent.
     seconds
@@ -55,21 +61,71 @@ class EnhanceReport:
 
 
 @dataclass
-class _Tally:
-    """What is counted on the way."""
+class _Run:
+    """One file on its way, and what is counted on it."""
 
-    frames: int = 0
+    source: Path
+    found: AudioFormat
+    on_progress: Progress | None
+    is_cancelled: Callable[[], bool] | None
+    read: int = 0
+    written: int = 0
     nan: int = 0
     repaired: int = 0
     limited: int = 0
     peak: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "enhance": 0.0, "write": 0.0})
 
-    def timed(self, stage: str, since: float) -> float:
-        """Add the time since ``since`` to a stage; returns now."""
-        now = time.perf_counter()
-        self.seconds[stage] += now - since
-        return now
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - start
+
+    def blocks(self) -> Iterator[Real]:
+        """Yield the file's blocks, mended; stop at the next one if nobody waits for the rest."""
+        source = blocks(self.source, self.found)
+        while True:
+            if self.is_cancelled and self.is_cancelled():
+                raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
+            with self.timed("read"):
+                block = next(source, None)
+            if block is None:
+                return
+            self.read += block.shape[1]
+            yield self._mended(block)
+            self.report_progress()
+
+    def report_progress(self, *, done: bool = False) -> None:
+        """Tell how far reading is; the total is the header's word until the end is known."""
+        if self.on_progress:
+            read_s = self.read / self.found.rate_hz
+            self.on_progress(read_s, read_s if done else max(read_s, self.found.declared_s or 0.0))
+
+    def write(self, out: Writer, block: Real) -> None:
+        """Limit, check and write a block."""
+        if not block.shape[1]:
+            return
+        if not self.found.holds_any_level:
+            block, limited = limit(block)
+            self.limited += limited
+        self.nan += int(np.count_nonzero(~np.isfinite(block)))
+        if self.nan:
+            raise EngineError(ErrorCode.ENGINE_FAILED, "The network's answer holds samples that are not numbers.")
+        self.written += block.shape[1]
+        self.peak = max(self.peak, float(np.max(np.abs(block))))
+        with self.timed("write"):
+            out.write(block)
+
+    def _mended(self, block: Real) -> Real:
+        """Take what is not a number for silence, and what no recording holds for the loudest that one might."""
+        sane = np.abs(block) <= ABSURD  # False for NaN too
+        if sane.all():
+            return block
+        self.repaired += int(np.count_nonzero(~sane))
+        finite = np.where(np.isfinite(block), block, np.float32(0))
+        return np.clip(finite, -ABSURD, ABSURD)
 
 
 def enhance_file(
@@ -81,7 +137,7 @@ def enhance_file(
     on_progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> EnhanceReport:
-    """Write ``source``, enhanced at ``strength`` in [0, 100], to ``sink``.
+    """Write ``source``, enhanced at ``strength`` in [0, 100], to ``sink``; a failure leaves no sink behind.
 
     The output has the input's container, codec, rate, channels, sample format (or bit rate) and tags, and its length.
     Strength 0 copies the file. All channels go through the network side by side. Above 24 kHz, where the network hears
@@ -90,39 +146,57 @@ def enhance_file(
     Parameters
     ----------
     on_progress
-        Called after each block with (completed_s, total_s); the total is an estimate until the end for some formats.
+        Called after each block with (completed_s, total_s); the total is the header's until the end.
     is_cancelled
         Asked before each block.
 
     Raises
     ------
     EngineError
-        Any ``INPUT_*`` code, or CANCELLED.
+        Any ``INPUT_*`` code, CANCELLED or ENGINE_FAILED.
+    ValueError
+        If the strength is outside its scale.
     """
-    found = identify(source)
-    tally, total_s = _Tally(), probe(source).duration_s
-    if strength <= 0:
-        return _copied(source, sink, found, model.name, tally)
-    signal = _Enhancer(model, found, wet_gain(strength))
-    with writer(sink, found) as out:
-        clock = time.perf_counter()
-        for block in blocks(source, found):
-            if is_cancelled and is_cancelled():
-                raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
-            clock = tally.timed("read", clock)
-            mixed = signal.process(_repaired(block, tally))
-            clock = tally.timed("enhance", clock)
-            _write(out, mixed, found, tally)
-            clock = tally.timed("write", clock)
-            if on_progress:
-                on_progress(min(tally.frames / found.rate_hz, total_s), total_s)
-        rest = signal.finish()
-        clock = tally.timed("enhance", clock)
-        _write(out, rest, found, tally)
-        tally.timed("write", clock)
-    if on_progress:
-        on_progress(total_s, total_s)
-    return _report(found, model.name, strength, tally)
+    if not 0 <= strength <= 100:
+        msg = f"strength is 0 to 100, not {strength}"
+        raise ValueError(msg)
+    run = _Run(source, identify(source), on_progress, is_cancelled)
+    try:
+        if strength == 0:
+            _copy(run, sink)
+        else:
+            _enhance(run, sink, model, wet_gain(strength))
+    except BaseException:
+        sink.unlink(missing_ok=True)
+        raise
+    run.report_progress(done=True)
+    return _report(run, model.name, strength)
+
+
+def _enhance(run: _Run, sink: Path, model: DeepFilterNet, gain: float) -> None:
+    signal = _Enhancer(model, run.found, gain)
+    with writer(sink, run.found) as out:
+        for block in run.blocks():
+            with run.timed("enhance"):
+                mixed = signal.process(block)
+            run.write(out, mixed)
+        with run.timed("enhance"):
+            rest = signal.finish()
+        run.write(out, rest)
+
+
+def _copy(run: _Run, sink: Path) -> None:
+    """Strength 0: the file itself, unless it has to be mended."""
+    for block in run.blocks():
+        run.peak = max(run.peak, float(np.max(np.abs(block))))
+    run.written = run.read
+    if not run.repaired:
+        shutil.copyfile(run.source, sink)
+        return
+    again = _Run(run.source, run.found, None, run.is_cancelled)
+    with writer(sink, run.found) as out:
+        for block in again.blocks():
+            again.write(out, block)
 
 
 class _Enhancer:
@@ -157,60 +231,31 @@ class _Enhancer:
         return mixed
 
 
-def _repaired(block: Real, tally: _Tally) -> Real:
-    """Take samples that are not numbers for silence."""
-    finite = np.isfinite(block)
-    if finite.all():
-        return block
-    tally.repaired += int(np.count_nonzero(~finite))
-    return np.where(finite, block, np.float32(0))
-
-
-def _write(out: Writer, block: Real, found: AudioFormat, tally: _Tally) -> None:
-    if not block.shape[1]:
-        return
-    if not found.holds_any_level:
-        block, limited = limit(block)
-        tally.limited += limited
-    tally.frames += block.shape[1]
-    tally.nan += int(np.count_nonzero(np.isnan(block)))
-    tally.peak = max(tally.peak, float(np.max(np.abs(block))))
-    out.write(block)
-
-
-def _copied(source: Path, sink: Path, found: AudioFormat, model: str, tally: _Tally) -> EnhanceReport:
-    """Strength 0: the file itself."""
-    clock = time.perf_counter()
-    for block in blocks(source, found):
-        tally.frames += block.shape[1]
-        tally.peak = max(tally.peak, float(np.max(np.abs(np.nan_to_num(block)))))
-    clock = tally.timed("read", clock)
-    shutil.copyfile(source, sink)
-    tally.timed("write", clock)
-    return _report(found, model, 0.0, tally)
-
-
-def _report(found: AudioFormat, model: str, strength: float, tally: _Tally) -> EnhanceReport:
-    facts = found.facts(tally.frames)
+def _report(run: _Run, model: str, strength: float) -> EnhanceReport:
+    output = run.found.facts(run.written)
     return EnhanceReport(
-        input=facts,
-        output=facts,
+        input=run.found.facts(run.read),
+        output=output,
         strength=strength,
         model=model,
-        nan_count=tally.nan,
-        repaired_count=tally.repaired,
-        limited_count=tally.limited,
-        silent=tally.peak < SILENCE,
-        seconds={stage: round(seconds, 4) for stage, seconds in tally.seconds.items()},
-        real_time_factor=round(sum(tally.seconds.values()) / facts.duration_s, 5),
-        warnings=tuple(_warnings(tally)),
+        nan_count=run.nan,
+        repaired_count=run.repaired,
+        limited_count=run.limited,
+        silent=run.peak < SILENCE,
+        seconds={stage: round(seconds, 4) for stage, seconds in run.seconds.items()},
+        real_time_factor=round(sum(run.seconds.values()) / output.duration_s, 5),
+        warnings=tuple(_warnings(run)),
     )
 
 
-def _warnings(tally: _Tally) -> Iterator[str]:
-    if tally.repaired:
-        yield f"{tally.repaired} samples of the input were not numbers and were taken for silence"
-    if tally.limited:
-        yield f"{tally.limited} samples were limited"
-    if tally.peak < SILENCE:
+def _warnings(run: _Run) -> Iterator[str]:
+    if run.repaired:
+        yield f"{run.repaired} samples of the input were not numbers or absurdly large and were mended"
+    if run.limited:
+        yield f"{run.limited} samples were limited"
+    if run.peak < SILENCE:
         yield "the result is silent"
+    if run.found.has_cover:
+        yield "the cover art was left out"
+    if run.found.declared_s and run.read / run.found.rate_hz < CUT_SHORT * run.found.declared_s:
+        yield "the file breaks off before the end that its header declares"

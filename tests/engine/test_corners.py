@@ -1,4 +1,4 @@
-"""What the engine does not do right yet, each with its reason; mending one turns its test red until it is unmarked."""
+"""Corners that were wrong once."""
 
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from tests.engine.files import write_lossy, write_pcm
 from tests.engine.signals import noisy_voice
 
 
-@pytest.mark.xfail(reason="FFmpeg guesses the format itself and so follows playlists", strict=True)
 def test_a_playlist_does_not_make_the_decoder_open_other_files(tmp_path: Path, voice: Real) -> None:
     write_lossy(tmp_path / "other.aac", voice, 48_000, kind="aac")
     messages = []
@@ -32,7 +31,6 @@ def test_a_playlist_does_not_make_the_decoder_open_other_files(tmp_path: Path, v
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.xfail(reason="a finite but absurd sample overflows into the network's state for good", strict=True)
 def test_one_absurd_sample_does_not_destroy_the_rest(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     absurd = voice.copy()
     absurd[0, 5_000] = 1e38
@@ -43,7 +41,6 @@ def test_one_absurd_sample_does_not_destroy_the_rest(tmp_path: Path, model: Deep
     assert np.isfinite(sf.read(tmp_path / "out")[0]).all()
 
 
-@pytest.mark.xfail(reason="strength 0 copies the file, damage in its samples included", strict=True)
 def test_strength_0_mends_samples_that_are_not_numbers(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     broken = voice.copy()
     broken[0, 10] = np.nan
@@ -55,7 +52,6 @@ def test_strength_0_mends_samples_that_are_not_numbers(tmp_path: Path, model: De
     assert np.isfinite(sf.read(tmp_path / "out")[0]).all()
 
 
-@pytest.mark.xfail(reason="the copy at strength 0 does not ask", strict=True)
 def test_strength_0_can_be_cancelled(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     source = write_pcm(tmp_path / "in", voice, 48_000, container="WAV", subtype="PCM_16")
 
@@ -65,9 +61,6 @@ def test_strength_0_can_be_cancelled(tmp_path: Path, model: DeepFilterNet, voice
     assert caught.value.code is ErrorCode.CANCELLED
 
 
-@pytest.mark.xfail(
-    reason="only the channel count is kept: three front channels become stereo and a subwoofer", strict=True
-)
 def test_the_channel_layout_is_kept(tmp_path: Path, model: DeepFilterNet) -> None:
     signal = np.concatenate([noisy_voice(seconds=0.5, rate_hz=48_000, seed=seed) for seed in range(3)])
     with av.open(str(tmp_path / "in"), "w", format="ipod") as file:
@@ -83,14 +76,12 @@ def test_the_channel_layout_is_kept(tmp_path: Path, model: DeepFilterNet) -> Non
         assert file.streams.audio[0].layout.name == "3.0"
 
 
-@pytest.mark.xfail(raises=av.error.FFmpegError, reason="a short file's measured bit rate is no encoder's", strict=True)
 def test_a_very_short_opus_file_is_enhanced(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     source = write_lossy(tmp_path / "in", voice[:, :1], 48_000, kind="opus")
 
     enhance_file(source, tmp_path / "out", strength=50, model=model)
 
 
-@pytest.mark.xfail(reason="Vorbis is written at one fixed quality", strict=True)
 def test_vorbis_keeps_about_its_bit_rate(tmp_path: Path, model: DeepFilterNet, stereo: Real) -> None:
     with sf.SoundFile(tmp_path / "in", "w", 44_100, 2, format="OGG", subtype="VORBIS", compression_level=0.0) as file:
         file.write(stereo.T)
@@ -100,7 +91,6 @@ def test_vorbis_keeps_about_its_bit_rate(tmp_path: Path, model: DeepFilterNet, s
     assert (tmp_path / "out").stat().st_size == pytest.approx((tmp_path / "in").stat().st_size, rel=0.4)
 
 
-@pytest.mark.xfail(reason="the sink is left half written", strict=True)
 def test_a_cancelled_enhancement_leaves_no_result(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     source = write_pcm(tmp_path / "in", voice, 48_000, container="WAV", subtype="PCM_16")
 
@@ -111,7 +101,6 @@ def test_a_cancelled_enhancement_leaves_no_result(tmp_path: Path, model: DeepFil
 
 
 @pytest.mark.parametrize("strength", [-5.0, 150.0, float("nan")])
-@pytest.mark.xfail(reason="strength is not checked here, only by the callers", strict=True)
 def test_strength_outside_its_scale_is_refused(
     tmp_path: Path, model: DeepFilterNet, voice: Real, strength: float
 ) -> None:
