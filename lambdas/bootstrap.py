@@ -51,6 +51,8 @@ CLOCK = SystemClock()
 IDS = RandomIds()
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=15)
+NO_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
+"""For the endpoint: an invocation sent twice runs twice. Step Functions retries, with a token of its own."""
 
 
 @lru_cache
@@ -142,7 +144,9 @@ def dispatch_service() -> DispatchService:
     table = _table(settings.table)
     backend = SageMakerAsyncBackend(
         s3=boto3.client("s3", config=s3_config(settings.s3_addressing).merge(RETRIES)),
-        runtime=boto3.client("sagemaker-runtime", endpoint_url=settings.sagemaker_endpoint_url or None, config=RETRIES),
+        runtime=boto3.client(
+            "sagemaker-runtime", endpoint_url=settings.sagemaker_endpoint_url or None, config=NO_RETRIES
+        ),
         endpoint_name=settings.endpoint_name,
         work_bucket=settings.work_bucket,
     )

@@ -46,7 +46,6 @@ class ApiSettings(Settings):
     """Where clients reach S3, if it is not the endpoint the function itself uses."""
     upload_url_ttl_s: int = 900
     download_url_ttl_s: int = 300
-    max_upload_bytes: int = 5 * 1024**3
 
 
 class TokenSettings(Settings):

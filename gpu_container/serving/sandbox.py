@@ -38,6 +38,8 @@ def probe_in_child(path: Path, *, limit_s: float, memory_bytes: int) -> ProbeRes
     """
     command = [sys.executable, "-m", _MODULE, str(path), str(memory_bytes), str(int(limit_s) + 1)]
     env = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    # Each thread of the linear algebra reserves 80 MB of addresses: many cores would pass the limit at the start.
+    env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     # The parent's own search path: where Lambda or an editable install put the package, the child finds it too.
     env["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     try:

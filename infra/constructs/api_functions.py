@@ -68,7 +68,7 @@ class DialectFunction(Construct):
         self._allow_signing(audio, data_key)
 
     def _allow_signing(self, audio: s3.IBucket, data_key: kms.IKey) -> None:
-        """Let the role sign for every client; each session of it is narrowed to one client's keys when assumed."""
+        """Let the role sign uploads and downloads, and nothing else."""
         for statement in (
             grants.objects_put(audio, INPUT_PREFIX),
             grants.objects_get(audio, OUTPUT_PREFIX),

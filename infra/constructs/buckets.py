@@ -102,7 +102,8 @@ def _audio_lifecycle(config: Config) -> list[s3.LifecycleRule]:
         s3.LifecycleRule(
             prefix=prefix,
             expiration=Duration.days(config.retention_days),
-            noncurrent_version_expiration=Duration.days(1),
+            # The pinned version may be the noncurrent one, where the client has sent its upload twice.
+            noncurrent_version_expiration=Duration.days(config.retention_days),
             abort_incomplete_multipart_upload_after=Duration.days(1),
         )
         for prefix in (INPUT_PREFIX, OUTPUT_PREFIX)

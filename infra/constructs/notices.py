@@ -2,6 +2,7 @@
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
@@ -32,7 +33,8 @@ class Notices(Construct):
     def deliver_to(self, complete: ServiceFunction) -> sqs.Queue:
         """Subscribe ``complete`` to both topics and return the queue of what it never got or never finished."""
         dead_letters = dead_letter_queue(self, "DeadLetters", self._config)
-        complete.function.configure_async_invoke(retry_attempts=2)
+        # SNS is done once Lambda has taken the notice: what the function then fails at goes the same way.
+        complete.function.configure_async_invoke(retry_attempts=2, on_failure=destinations.SqsDestination(dead_letters))
         for topic in (self.success, self.error):
             topic.add_subscription(subscriptions.LambdaSubscription(complete.function, dead_letter_queue=dead_letters))
         return dead_letters

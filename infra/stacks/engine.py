@@ -41,7 +41,8 @@ class EngineStack(BaseStack):
             event_sources.SqsEventSource(self.admit_queue, batch_size=10, report_batch_item_failures=True)
         )
         self.notices = Notices(self, "Notices", config, key=data.data_key)
-        lost_notices = self.notices.deliver_to(functions.complete(self.enhancement))
+        complete = functions.complete(self.enhancement)
+        lost_notices = self.notices.deliver_to(complete)
         sweep = functions.sweep(self.enhancement)
         sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
         self.dead_letters: tuple[sqs.Queue, ...] = (
@@ -50,7 +51,7 @@ class EngineStack(BaseStack):
             lost_notices,
             sweeping.dead_letters,
         )
-        self.watched = (admit, sweep)
+        self.watched = (admit, sweep, complete, *steps.values())
         if not config.local:
             self._add_gpu(config, data)
         self._publish(config)

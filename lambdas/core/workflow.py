@@ -58,7 +58,10 @@ TRANSIENT = Retry(
         "Lambda.SdkClientException",
         "Lambda.TooManyRequestsException",
         "Lambda.Unknown",
+        "Sandbox.Timedout",
+        "Runtime.ExitError",
         "TransientError",
+        "VersionConflictError",
     )
 )
 """Faults of the platform, and what our own adapters call transient. Never the client's bytes."""
@@ -105,7 +108,7 @@ class Machine:
 
 ASSET_INTAKE = Machine(
     name="AssetIntake",
-    timeout_s=1800,
+    timeout_s=2 * 3600,
     steps=(
         # The input is S3's "Object Created" event as EventBridge delivers it.
         Step("Locate", FunctionName.INTAKE, "located", next="Probe", branches={"ignore": END}, catch=None),
@@ -116,6 +119,8 @@ ASSET_INTAKE = Machine(
             payload="$.located.probe_order",
             next="MarkReady",
             timeout_s=900,
+            # Storage that fails says nothing about the file: try for half an hour before giving up.
+            retries=(Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),),
             branches={"failed": "MarkInvalid"},
             catch="MarkInvalid",
         ),
@@ -137,6 +142,8 @@ ENHANCEMENT = Machine(
             "result",
             next="Verify",
             callback=True,
+            # An endpoint or a table that is away for minutes must not cost attempts.
+            retries=(Retry(TRANSIENT.errors, interval_s=5, attempts=7),),
             timeout_s=GPU_START_LIMIT_S + INVOCATION_TIMEOUT_S + 600,
             heartbeat_s=HEARTBEAT_TIMEOUT_S,
             catch="Fail",

@@ -27,7 +27,7 @@ class Route:
     def matches_path(self, path: str) -> bool:
         """Tell whether a request's path fits the template."""
         pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(self.path))
-        return re.fullmatch(pattern, path) is not None
+        return re.fullmatch(pattern, path.rstrip("/")) is not None  # Powertools, too, takes trailing slashes
 
 
 _PARTS = re.compile(r"(\{[^}]+\})")

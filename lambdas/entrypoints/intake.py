@@ -2,12 +2,17 @@
 
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from gpu_container.contract import ProbeFailure, ProbeResult
 from lambdas import bootstrap
+from lambdas.core.errors import TransientError
 from lambdas.core.services.intake import PROBE_CRASHED, IntakeService, Located
 from lambdas.entrypoints.logs import logger
+from lambdas.entrypoints.steps import caught
+
+DEATHS_BY_FILE = frozenset({"States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"})
+"""What a function ends with that ran out of time or memory or crashed, several times over, on one file."""
 
 LOCATED: TypeAdapter[Located] = TypeAdapter(Located)
 
@@ -47,11 +52,19 @@ def _located(state: dict[str, Any]) -> Located:
 
 
 def _probe_failure(state: dict[str, Any]) -> ProbeFailure:
-    """Return what the probe said; a probe that died of the file said nothing."""
-    try:
-        return ProbeFailure.model_validate(state.get("probed"))
-    except ValidationError:
+    """Return what the probe said; a probe that died of the file said nothing.
+
+    Raises
+    ------
+    TransientError
+        If the probe failed for a reason that is not the file's: the asset stays as it is and can be PUT again.
+    """
+    error, cause = caught(state)
+    if not error:
+        return ProbeFailure.model_validate(state["probed"])
+    if error in DEATHS_BY_FILE:
         return PROBE_CRASHED
+    raise TransientError(f"the probe failed: {error}: {cause[:200]}")
 
 
 STEPS = {"Locate": _locate, "MarkReady": _mark_ready, "MarkInvalid": _mark_invalid, "Enqueue": _enqueue}

@@ -21,7 +21,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         if detail.get("status") not in ENDED_BADLY:
             return {"recovered": False}
         ref = job_ref(json.loads(detail["input"]))
-        return {"recovered": service.recover(ref, reason=f"execution {detail['status']}")}
+        return {"recovered": service.recover(ref, detail["status"])}
     swept = dataclasses.asdict(service.sweep())
     logger.info("swept", extra=swept)
     return swept

@@ -33,7 +33,8 @@ MAY = {
     | {"s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt", "sagemaker:InvokeEndpointAsync"},
     FunctionName.COMPLETE: {"dynamodb:GetItem", "kms:Decrypt", "states:SendTaskSuccess", "states:SendTaskFailure"}
     | GET
-    | {"s3:ListBucket"},
+    | {"s3:ListBucket"}
+    | {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"},  # its dead letters
     FunctionName.SWEEP: TABLE
     | {"sqs:SendMessage", "states:DescribeExecution", "states:SendTaskHeartbeat", "states:SendTaskFailure"},
 }

@@ -198,8 +198,10 @@ class Cloud:
         """Dispatch, let the container work, deliver the endpoint's notice and see how the task was answered."""
         task_token = f"token-{uuid.uuid4()}"
         function({"step": step.name, "state": state, "task_token": task_token}, Context())
-        inference_id = f"{state['job_id']}-{state['attempt']}"
-        body = self.s3.get_object(Bucket=WORK, Key=f"orders/{inference_id}.json")["Body"].read()
+        listed = self.s3.list_objects_v2(Bucket=WORK, Prefix=f"orders/{state['job_id']}-{state['attempt']}-")
+        (found,) = listed["Contents"]
+        inference_id = found["Key"].removeprefix("orders/").removesuffix(".json")
+        body = self.s3.get_object(Bucket=WORK, Key=found["Key"])["Body"].read()
         order = WorkOrder.model_validate_json(body)
         self.dispatched.append(order)
         answer = self.work(order)

@@ -202,7 +202,7 @@ def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, 
     assert (done["status"], done["strength"]) == ("succeeded", 80)
 
 
-def test_an_execution_that_was_aborted_is_recovered(cloud: Cloud, caller: dict[str, str]) -> None:
+def test_an_execution_that_timed_out_is_recovered(cloud: Cloud, caller: dict[str, str]) -> None:
     from lambdas.entrypoints import sweep
     from tests.integration.cloud import Context
 
@@ -212,10 +212,74 @@ def test_an_execution_that_was_aborted_is_recovered(cloud: Cloud, caller: dict[s
     document = f'{{"job_id": "{job["id"]}", "client_id": "{caller["x-api-key"]}", "attempt": 1}}'
     event = {
         "detail-type": "Step Functions Execution Status Change",
-        "detail": {"status": "ABORTED", "input": document},
+        "detail": {"status": "TIMED_OUT", "input": document},
     }
     assert sweep.handler(event, Context()) == {"recovered": True}
     assert sweep.handler(event, Context()) == {"recovered": False}
     cloud.drain()
     assert show(cloud, caller, job)["status"] == "succeeded"
     assert [order.attempt for order in cloud.dispatched] == [2]
+
+
+def test_a_second_dispatch_of_an_attempt_outlives_the_first(cloud: Cloud, caller: dict[str, str]) -> None:
+    from lambdas.core.services.execution import JobRef
+    from lambdas.entrypoints import complete
+    from tests.integration.cloud import Context
+
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    bootstrap.admission_service().admit_client(caller["x-api-key"])
+    ref = JobRef(caller["x-api-key"], job["id"], 1)
+    for token in ("first", "second"):  # Step Functions retried the step: the token is a new one
+        bootstrap.dispatch_service().dispatch(ref, token)
+    orders = {
+        order.task_token: (found["Key"].removeprefix("orders/").removesuffix(".json"), order)
+        for found in cloud.s3.list_objects_v2(Bucket="work-bucket", Prefix="orders/")["Contents"]
+        for order in [
+            WorkOrder.model_validate_json(cloud.s3.get_object(Bucket="work-bucket", Key=found["Key"])["Body"].read())
+        ]
+    }
+    stale_id, stale = orders["first"]
+    cancelled = WorkFailure(
+        job_id=stale.job_id, attempt=1, error_code=ErrorCode.CANCELLED, message="unwanted", retryable=False
+    )
+    complete.handler(cloud.leave_answer(stale_id, cancelled), Context())
+    live_id, live = orders["second"]
+    complete.handler(cloud.leave_answer(live_id, pretend_work(live)), Context())
+    assert cloud.tasks.answers["second"]["outcome"] == "ok"
+
+
+def test_a_probe_that_fails_of_the_platform_condemns_no_file(cloud: Cloud, caller: dict[str, str]) -> None:
+    from tests.integration.cloud import StateFailedError
+
+    class StorageError(Exception):
+        pass
+
+    good = cloud.probe
+
+    def away(_order: object) -> Any:
+        raise StorageError
+
+    cloud.probe = away
+    asset = create(cloud, caller)
+    assert cloud.put(asset, GOOD) == 200
+    with pytest.raises(StateFailedError):
+        cloud.uploaded(asset["id"], caller["x-api-key"])
+    waiting = cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body
+    assert waiting["status"] == "waiting_for_upload"
+    cloud.probe = good
+    assert cloud.put(waiting, GOOD) == 200
+    cloud.uploaded(asset["id"], caller["x-api-key"])
+    assert cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body["status"] == "ready_for_processing"
+
+
+def test_a_job_whose_execution_never_started_goes_back_to_the_queue(cloud: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    jobs = bootstrap.sweep_service().jobs
+    queued = jobs.get(caller["x-api-key"], job["id"])
+    assert queued is not None
+    long_ago = queued.requested_at.replace(year=2020)
+    assert jobs.admit(queued.admitted(long_ago)) is not None  # and then admission died
+    assert cloud.sweep()["recovered"] == 1
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    assert cloud.dispatched[0].attempt == 1

@@ -110,7 +110,22 @@ def test_fields_that_are_missing_are_all_named(cloud: Cloud, caller: dict[str, s
     assert (answer.status, answer.body) == (422, refusal(expected))
 
 
-@pytest.mark.parametrize("raw", ["{", "", "[]", '"text"', "null", "7", "{'a': 1}", '{"filename": NaN}', "\u00e9"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "{",
+        "",
+        "[]",
+        "[" * 5000,
+        '{"byte_size": ' + "9" * 5000 + "}",
+        '"text"',
+        "null",
+        "7",
+        "{'a': 1}",
+        '{"filename": NaN}',
+        "\u00e9",
+    ],
+)
 def test_bodies_that_are_no_objects(cloud: Cloud, caller: dict[str, str], raw: str) -> None:
     answer = cloud.call("POST", ASSETS, raw=raw, headers=caller)
     assert answer.status == 422
@@ -223,6 +238,7 @@ def test_download_before_success(cloud: Cloud, caller: dict[str, str], ready: st
         ("DELETE", f"{ASSETS}/{UNKNOWN}", 405),
         ("PUT", f"{ASSETS}/{UNKNOWN}/speech_enhancements", 405),
         ("PATCH", ASSETS, 405),
+        ("GET", "/audio_services/v1/nothing/", 404),
     ],
 )
 def test_paths_and_methods_that_are_not_there(
@@ -244,3 +260,29 @@ def test_an_unexpected_error_says_nothing_of_itself(
     monkeypatch.setattr("lambdas.core.services.assets.AssetService.show", broken)
     answer = cloud.call("GET", f"{ASSETS}/{UNKNOWN}", headers=caller)
     assert (answer.status, answer.body) == (500, refusal("Internal server error"))
+
+
+def test_a_trailing_slash_opens_no_door(cloud: Cloud, caller: dict[str, str]) -> None:
+    for path in (f"{ASSETS}/{UNKNOWN}/", f"{ASSETS}/{UNKNOWN}//"):
+        assert cloud.call("GET", path).status == 403
+        assert cloud.call("GET", path, headers=caller).status == 404
+    assert cloud.call("POST", f"{ASSETS}/", {"filename": 7}, headers=caller).status == 422
+
+
+def test_a_lost_wake_up_is_not_the_clients_trouble(
+    cloud: Cloud, caller: dict[str, str], ready: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lambdas.adapters.aws.messaging import SqsAdmissionQueue
+    from lambdas.core.errors import TransientError
+
+    def away(*_arguments: object) -> None:
+        raise TransientError("SQS is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqsAdmissionQueue, "tick", away)
+        answer = cloud.call("POST", f"{ASSETS}/{ready}/speech_enhancements", {"strength": 9}, headers=caller)
+    assert answer.status == 202
+    cloud.sweep()
+    cloud.drain()
+    path = f"{ASSETS}/{ready}/speech_enhancements/{answer.body['id']}"
+    assert cloud.call("GET", path, headers=caller).body["status"] == "succeeded"

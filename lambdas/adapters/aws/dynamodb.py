@@ -1,5 +1,7 @@
 """The stores in one DynamoDB table. Every write is conditional on the version that was read."""
 
+import random
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +29,8 @@ ATTEMPT_LIFETIME = timedelta(days=2)
 """Longer than any execution; afterwards a notice of it would change nothing anyway."""
 
 CONFLICT = "ConditionalCheckFailed"
+IN_FLIGHT = "TransactionConflict"
+"""Another transaction was writing one of the rows at that moment: the client's slots, as a rule."""
 
 
 class DynamoAssetStore:
@@ -179,7 +183,7 @@ class DynamoJobRepository:
     def _enqueue(self, job: Job) -> dict[str, Any]:
         return {"Put": {"Item": {**items.queue_key(job), "job_id": job.id, "v": items.LAYOUT}}}
 
-    def _transact(self, actions: Sequence[dict[str, Any]]) -> list[str]:
+    def _transact(self, actions: Sequence[dict[str, Any]], *, tries: int = 5) -> list[str]:
         """Write all or nothing; returns the reason of each action's refusal, empty where all was written."""
         named = [{kind: {"TableName": self._table.name, **action} for kind, action in one.items()} for one in actions]
         with domain_errors():
@@ -187,6 +191,9 @@ class DynamoJobRepository:
                 self._table.meta.client.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
             except ClientError as error:
                 reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
+                if IN_FLIGHT in reasons and tries > 1:
+                    time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
+                    return self._transact(actions, tries=tries - 1)
                 if code_of(error) != "TransactionCanceledException" or CONFLICT not in reasons:
                     raise
                 return reasons

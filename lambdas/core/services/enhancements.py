@@ -1,5 +1,6 @@
 """Asking for enhancements, looking at them and fetching their results."""
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,6 +11,8 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.operations import STRENGTH_MAX, STRENGTH_MIN
 from lambdas.core.ports import AdmissionQueue, AssetStore, AudioLinks, Clock, IdFactory, JobRepository
 from lambdas.core.services.assets import existing_asset
+
+logger = logging.getLogger(__name__)
 
 MAX_STEM_LENGTH = 200
 
@@ -54,8 +57,11 @@ class EnhancementService:
             updated_at=now,
         )
         self.jobs.add(job)
-        # Lost between the two lines, the tick is made good by the sweeper within a minute.
-        self.queue.tick(job.client_id)
+        try:
+            self.queue.tick(job.client_id)
+        except DomainError:
+            # The job is there: its client must learn its id. The sweeper makes the tick good within a minute.
+            logger.exception("the wake-up of admission was lost", extra={"job_id": job.id})
         return job
 
     def show(self, client_id: str, asset_id: str, job_id: str) -> Job:

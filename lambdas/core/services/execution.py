@@ -1,5 +1,6 @@
 """The steps of ``Enhancement``, from claim to the end. Each may run twice and is fenced by the attempt."""
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -111,7 +112,11 @@ class DispatchService:
     audio_bucket: str
 
     def dispatch(self, ref: JobRef, task_token: str) -> None:
-        """Write the work order and start it; called again for the same attempt, it replaces the token."""
+        """Write the work order and start it.
+
+        Called again for the same attempt it has a new token, and so a new inference: what comes of the earlier one
+        answers a token that nobody waits for any more.
+        """
         job = current_job(self.jobs, ref)
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
         if job is None or asset is None:
@@ -119,13 +124,17 @@ class DispatchService:
         if job.status is JobStatus.ADMITTED:
             # Before the lane knows of it: the worker may mark it running at any moment after that.
             job = self.jobs.save(job.dispatched(self.clock.now()))
-        attempt = Attempt(job.execution_name, ref.client_id, job.id, job.attempt, task_token)
-        self.attempts.put(attempt)
+        attempt = Attempt(inference_id_of(job, task_token), ref.client_id, job.id, job.attempt, task_token)
+        self._remember(attempt, job)
         order = self._order(job, asset, task_token)
         answer = self.backend.dispatch(order, inference_id=attempt.inference_id)
-        self.attempts.put(
-            replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
-        )
+        located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
+        self._remember(located, job)
+
+    def _remember(self, attempt: Attempt, job: Job) -> None:
+        """Store under the inference's id, for its notice, and under the attempt's name, for the sweeper."""
+        self.attempts.put(attempt)
+        self.attempts.put(replace(attempt, inference_id=job.execution_name))
 
     def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
         return WorkOrder(
@@ -139,6 +148,11 @@ class DispatchService:
             task_token=task_token,
             progress=self.jobs.progress_key(job),
         )
+
+
+def inference_id_of(job: Job, task_token: str) -> str:
+    """Return the name of one dispatch of one attempt; SageMaker takes 64 characters."""
+    return f"{job.execution_name}-{hashlib.sha256(task_token.encode()).hexdigest()[:8]}"
 
 
 def current_job(jobs: JobRepository, ref: JobRef) -> Job | None:

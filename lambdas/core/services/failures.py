@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 
 from gpu_container.contract import ErrorCode
+from lambdas.core.workflow import TRANSIENT
 
 INTERNAL = "internal"
 WORKER_LOST = "Worker.Lost"
 NO_CAPACITY = "Lane.NoCapacity"
 EXECUTION_LOST = "Execution.Lost"
+EXECUTION_STOPPED = "Execution.Stopped"
 
 MAX_MESSAGE_LENGTH = 500
 
@@ -20,8 +22,9 @@ RETRYABLE: dict[str, bool] = {
     WORKER_LOST: True,
     NO_CAPACITY: True,
     EXECUTION_LOST: True,
+    EXECUTION_STOPPED: False,
     "VerificationError": True,
-    "TransientError": True,
+    **dict.fromkeys(TRANSIENT.errors, True),
     # A missing permission or setting: the same attempt would fail again, and an operator has to act.
     "MisconfiguredError": False,
 }

@@ -5,8 +5,8 @@ import uuid
 from dataclasses import dataclass
 
 from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
-from lambdas.core.assets import Asset, ids_from_object_key
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
+from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.ports import AssetStore, AudioObjects, Clock
 from lambdas.core.services.enhancements import EnhancementService
 
@@ -50,22 +50,27 @@ class IntakeService:
         return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
 
     def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
-        """Accept the upload; None where another event has settled the asset already."""
-        asset = self._waiting(located)
-        if asset is None:
-            return None
+        """Accept the upload; None where another event has settled the asset already.
+
+        Run again after its answer was lost, it answers the same.
+        """
+        asset = self.assets.get(located.client_id, located.asset_id)
         version_id = located.probe_order.input.version_id
-        return self.assets.save(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
+        if asset is not None and asset.status is AssetStatus.READY and asset.version_id == version_id:
+            return asset
+        if asset is None or not asset.is_waiting:
+            return None
+        return self._settle(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
 
     def mark_invalid(self, located: Located, failure: ProbeFailure) -> Asset | None:
         """Refuse the upload; None where another event has settled the asset already."""
-        asset = self._waiting(located)
-        if asset is None:
+        asset = self.assets.get(located.client_id, located.asset_id)
+        if asset is None or not asset.is_waiting:
             return None
         refused = asset.invalid(
             error_code=failure.error_code.value, error_message=failure.message, now=self.clock.now()
         )
-        return self.assets.save(refused)
+        return self._settle(refused)
 
     def enqueue(self, located: Located) -> str | None:
         """Start the enhancement that was asked for with the upload; returns the job's id."""
@@ -82,6 +87,9 @@ class IntakeService:
                 raise
         return job_id
 
-    def _waiting(self, located: Located) -> Asset | None:
-        asset = self.assets.get(located.client_id, located.asset_id)
-        return asset if asset is not None and asset.is_waiting else None
+    def _settle(self, asset: Asset) -> Asset | None:
+        """Write the verdict; None where an equal event was a moment faster."""
+        try:
+            return self.assets.save(asset)
+        except VersionConflictError:
+            return None

@@ -38,6 +38,9 @@ def answer(event: Mapping[str, Any], tokens: TokenService) -> dict[str, Any]:
         )
     except DomainError as error:
         status, name = ERRORS.get(error.code, (HTTPStatus.INTERNAL_SERVER_ERROR, "server_error"))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.exception("no token")
+            return _json(status, {"error": name, "error_description": "Please try again later"})
         return _json(status, {"error": name, "error_description": error.message})
     return _json(HTTPStatus.OK, {"access_token": token.text, "token_type": "bearer", "expires_in": token.expires_in_s})
 

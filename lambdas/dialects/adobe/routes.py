@@ -51,11 +51,19 @@ REFUSALS: dict[int, Any] = {
 
 def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True)
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
     _add_refusals(app, services)
     _add_assets(app, services)
     _add_enhancements(app, services)
     return app
+
+
+def _from_json(text: str) -> Any:
+    """Read a body; what Python cannot read for its size or depth is no valid JSON either."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise json.JSONDecodeError("not readable", "", 0) from None
 
 
 def _add_assets(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
@@ -140,8 +148,9 @@ def _add_refusals(app: APIGatewayRestResolver, services: Callable[[], AdobeServi
             _authenticated(app, services())
         except DomainError as refusal:
             return _refusal(refusal)
-        route = next(route for route in routes_of(app) if route.matches_path(app.current_event.path))
-        message = translate.validation_message(route.path.removeprefix(translate.PREFIX), error.errors())
+        path = app.current_event.path
+        template = next((route.path for route in routes_of(app) if route.matches_path(path)), path)
+        message = translate.validation_message(template.removeprefix(translate.PREFIX), error.errors())
         return _refusal(DomainError(DomainErrorCode.PARAMETER_INVALID, message))
 
     @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
