@@ -88,6 +88,7 @@ bench-flow: up ## how long a client waits on this machine
 lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) --group container --group cpu --group infra --group local --group dev --group bench pyproject.toml -o requirements/dev.txt
 	$(LOCK) pyproject.toml -o requirements/lambda.txt
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) requirements/container-cpu.in -o requirements/container-cpu.txt
 	$(LOCK) requirements/container-gpu.in -o requirements/container-gpu.txt
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt

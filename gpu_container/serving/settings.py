@@ -19,7 +19,7 @@ class ServingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    serve_host: str = "0.0.0.0"  # noqa: S104  # nosec B104 - SageMaker calls from outside
+    serve_host: str = "0.0.0.0"  # noqa: S104  # nosec B104
     serve_port: int = Field(8080, ge=1, le=65535)
     max_concurrent: int = Field(4, ge=1, le=64)
     """Orders worked on at once; the endpoint's MaxConcurrentInvocationsPerInstance must not be higher."""

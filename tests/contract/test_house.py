@@ -17,6 +17,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "format", "--check", "."],
         ["lint-imports", "--no-cache"],
         ["mypy"],
+        ["bandit", "-q", "-ll", "-r", "gpu_container", "infra", "lambdas", "scripts", "-c", "pyproject.toml"],
     ],
     ids=" ".join,
 )

@@ -83,7 +83,7 @@ class Cloud:
             aws_access_key_id="test",
             aws_secret_access_key="test",
             region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
     def executions(self) -> int:
