@@ -42,6 +42,7 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
     with processes.exclusive(cloud.run / "lock"):
         was_running = all(processes.running(cloud.run, name) for name in STOP_GRACES_S)
         _require_same_ports(cloud)
+        _require_free_ports(cloud)
         emulator_is_new = _start_emulator(cloud, say)
         outputs = deploy.deploy(cloud, say)
         # Each is asked for its health only after both were started: they come up side by side.
@@ -80,6 +81,17 @@ def _require_same_ports(cloud: Cloud) -> None:
                 f"The cloud in {cloud.home} runs on other ports. Run `make down` first, "
                 "or give the new one a home of its own: CLEARTAKE_HOME=.cleartake-2"
             )
+
+
+def _require_free_ports(cloud: Cloud) -> None:
+    """Refuse before anything is started, so that nothing has to be stopped again."""
+    for name, port, variable in (
+        (EDGE, cloud.port, "CLEARTAKE_PORT"),
+        (EMULATOR, cloud.emulator_port, "CLEARTAKE_EMULATOR_PORT"),
+        (SAGEMAKER, cloud.sagemaker_port, "CLEARTAKE_SAGEMAKER_PORT"),
+    ):
+        if not processes.running(cloud.run, name):
+            processes.require_free_port(port, variable, name)
 
 
 def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> bool:

@@ -51,6 +51,7 @@ def test_a_taken_port_names_the_remedy(cloud: Cloud, tmp_path: Path) -> None:
     try:
         assert done.returncode != 0
         assert "CLEARTAKE_PORT=" in done.stderr + done.stdout
+        assert not _processes_of(other)
     finally:
         other.cleartake("down", check=False)
     assert cloud.cleartake("status").returncode == 0
