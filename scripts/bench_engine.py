@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gpu_container.engine.audio_io import blocks
-from gpu_container.engine.deepfilternet import DeepFilterNet
+from gpu_container.engine.ensemble import Enhancer
 from gpu_container.engine.formats import identify
 from gpu_container.engine.models import load_model
 from gpu_container.engine.stft import RATE_HZ
@@ -55,7 +55,7 @@ def runners() -> list[Runner]:
     return [*ours, Runner("ours, dfn3-ll, 1 at once", 1, lambda signal: larger.enhance(signal[None])[0]), *peers]
 
 
-def _batch(model: DeepFilterNet, streams: int) -> Callable[[Signal], Signal]:
+def _batch(model: Enhancer, streams: int) -> Callable[[Signal], Signal]:
     """Return the enhancement of ``streams`` copies at once."""
     return lambda signal: model.enhance(np.tile(signal, (streams, 1)))[0]
 

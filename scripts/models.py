@@ -33,10 +33,12 @@ def fetch(directory: Path, names: list[str] | None = None) -> list[Path]:
         If no source has the right file.
     """
     models = tomllib.loads(LOCK.read_text())["models"]
-    wanted = {name: models[name] for name in names or models}
+    members = [member for name in names or () for member in models[name].get("ensemble", ())]
+    wanted = {name: models[name] for name in ([*names, *members] if names else models)}
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as downloads:
-        return [_fetch_one(name, entry, directory, Path(downloads)) for name, entry in wanted.items()]
+        files = {name: entry for name, entry in wanted.items() if "file" in entry}
+        return [_fetch_one(name, entry, directory, Path(downloads)) for name, entry in files.items()]
 
 
 def _fetch_one(name: str, entry: dict[str, Any], directory: Path, downloads: Path) -> Path:

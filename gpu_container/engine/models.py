@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpu_container.contract import ErrorCode
 from gpu_container.engine.deepfilternet import DeepFilterNet
+from gpu_container.engine.ensemble import Enhancer, Ensemble
 from gpu_container.engine.errors import EngineError
 
 LOCK = Path(__file__).resolve().parent.parent / "models.lock"
@@ -28,8 +29,8 @@ def model_names() -> tuple[str, ...]:
 
 def load_model(
     name: str, *, directory: Path | None = None, providers: Sequence[str] | None = None, threads: int = 1
-) -> DeepFilterNet:
-    """Load a model after checking its file's SHA-256 against the lock.
+) -> Enhancer:
+    """Load a model, or an ensemble's members, after checking each file's SHA-256 against the lock.
 
     Raises
     ------
@@ -41,6 +42,12 @@ def load_model(
         raise EngineError(
             ErrorCode.MODEL_UNAVAILABLE, f"There is no model {name!r}; known: {', '.join(model_names())}."
         )
+    if "ensemble" in entry:
+        members = [
+            load_model(member, directory=directory, providers=providers, threads=threads)
+            for member in entry["ensemble"]
+        ]
+        return Ensemble(members, name=name)
     path = (directory or models_directory()) / entry["file"]
     if not path.is_file():
         raise EngineError(ErrorCode.MODEL_UNAVAILABLE, f"The model {name} is not installed; run `make setup`.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpu_container.contract import AudioFacts, ErrorCode
 from gpu_container.engine.audio_io import Writer, blocks, writer
-from gpu_container.engine.deepfilternet import DeepFilterNet
+from gpu_container.engine.ensemble import Enhancer
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.formats import AudioFormat, identify
 from gpu_container.engine.mix import limit, mix, wet_gain
@@ -133,7 +133,7 @@ def enhance_file(
     sink: Path,
     *,
     strength: float,
-    model: DeepFilterNet,
+    model: Enhancer,
     on_progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> EnhanceReport:
@@ -173,7 +173,7 @@ def enhance_file(
     return _report(run, model.name, strength)
 
 
-def _enhance(run: _Run, sink: Path, model: DeepFilterNet, gain: float) -> None:
+def _enhance(run: _Run, sink: Path, model: Enhancer, gain: float) -> None:
     signal = _Enhancer(model, run.found, gain)
     with writer(sink, run.found) as out:
         for block in run.blocks():
@@ -202,7 +202,7 @@ def _copy(run: _Run, sink: Path) -> None:
 class _Enhancer:
     """Resample, enhance, resample back, mix with the input that has waited meanwhile."""
 
-    def __init__(self, model: DeepFilterNet, found: AudioFormat, gain: float) -> None:
+    def __init__(self, model: Enhancer, found: AudioFormat, gain: float) -> None:
         channels = found.channels
         self._gain = gain
         self._up = Resampler(found.rate_hz, RATE_HZ, channels)

@@ -22,7 +22,7 @@ from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.storage import StorageError, StoredObject, download, upload
 
 if TYPE_CHECKING:
-    from gpu_container.engine.deepfilternet import DeepFilterNet
+    from gpu_container.engine.ensemble import Enhancer
     from gpu_container.engine.pipeline import EnhanceReport
 
 _LOG = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Enhance(Protocol):
         sink: Path,
         *,
         strength: float,
-        model: "DeepFilterNet",
+        model: "Enhancer",
         on_progress: Callable[[float, float], None] | None,
         is_cancelled: Callable[[], bool] | None,
     ) -> "EnhanceReport":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from gpu_container.engine.deepfilternet import DeepFilterNet
+    from gpu_container.engine.ensemble import Enhancer
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _enhance_all(files: list[Path], out: Path, strength: float, model: "DeepFilterNet") -> list[dict[str, Any]]:
+def _enhance_all(files: list[Path], out: Path, strength: float, model: "Enhancer") -> list[dict[str, Any]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         return [_enhance_one(path, _target(out, path, files), strength, model, progress) for path in files]
@@ -57,9 +57,7 @@ def _target(out: Path, path: Path, files: list[Path]) -> Path:
     return out / f"{prefix}{path.name}"
 
 
-def _enhance_one(
-    path: Path, target: Path, strength: float, model: "DeepFilterNet", progress: Progress
-) -> dict[str, Any]:
+def _enhance_one(path: Path, target: Path, strength: float, model: "Enhancer", progress: Progress) -> dict[str, Any]:
     from gpu_container.engine.errors import EngineError  # noqa: PLC0415
     from gpu_container.engine.pipeline import enhance_file  # noqa: PLC0415
 
