@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdas.core.workflow import FunctionName
-from lambdas.dialects.registry import DIALECTS, FALLBACK
+from lambdas.dialects.registry import DIALECTS, FALLBACK, TOKEN_ROUTE
 
-TOKEN_PATH: Final = "/ims/token/v3"  # noqa: S105 - a path
+TOKEN_PATH: Final = TOKEN_ROUTE.path
 FALLBACK_FUNCTION: Final = FALLBACK.function
 """Answers every path that no dialect owns."""
 

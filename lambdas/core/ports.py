@@ -127,10 +127,6 @@ class AttemptStore(Protocol):
         """Return it, or None."""
         ...
 
-    def delete(self, inference_id: str) -> None:
-        """Forget it; forgetting twice is fine."""
-        ...
-
 
 class ClientRegistry(Protocol):
     """Clients, compare-and-set."""

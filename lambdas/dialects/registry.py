@@ -13,6 +13,9 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
 )
 
+TOKEN_ROUTE = adobe.TOKEN
+"""Issues access tokens, in a function of its own."""
+
 FALLBACK = DIALECTS[0]
 """Answers whatever no dialect owns."""
 

@@ -218,11 +218,6 @@ class DynamoAttemptStore:
         item = _get(self._table, items.attempt_key(inference_id))
         return items.to_attempt(item) if item else None
 
-    def delete(self, inference_id: str) -> None:
-        """Forget it."""
-        with domain_errors():
-            self._table.delete_item(Key=items.attempt_key(inference_id))
-
 
 @contextmanager
 def _conflicts() -> Iterator[None]:

@@ -166,10 +166,6 @@ class MemoryAttemptStore:
         """Return it, or None."""
         return self._items.get(inference_id)
 
-    def delete(self, inference_id: str) -> None:
-        """Forget it."""
-        self._items.pop(inference_id, None)
-
 
 def _identity(job: Job) -> tuple[str, str, str, float]:
     return job.client_id, job.asset_id, job.model, job.strength
