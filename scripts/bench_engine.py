@@ -18,12 +18,11 @@ import soxr
 from rich.console import Console
 from rich.table import Table
 
-from gpu_container.engine.audio_io import blocks
 from gpu_container.engine.ensemble import Enhancer
-from gpu_container.engine.formats import identify
 from gpu_container.engine.models import load_model
 from gpu_container.engine.stft import RATE_HZ
 from scripts.peers import RustRuntime, Signal, SlimRuntime, difference_db
+from scripts.recordings import read
 
 BATCHES = (1, 8, 16)
 
@@ -39,9 +38,8 @@ class Runner:
 
 def read_mono(path: Path, duration_s: float) -> Signal:
     """Return a recording at 48 kHz, repeated or cut to ``duration_s``, ``(n,)``."""
-    found = identify(path)
-    signal = np.concatenate(list(blocks(path, found)), axis=1)[0]
-    signal = np.asarray(soxr.resample(signal, found.rate_hz, RATE_HZ), np.float32)
+    recording, rate_hz = read(path)
+    signal = np.asarray(soxr.resample(recording[0], rate_hz, RATE_HZ), np.float32)
     length = int(duration_s * RATE_HZ)
     return np.tile(signal, -(-length // len(signal)))[:length]
 

@@ -8,15 +8,13 @@ import time
 from pathlib import Path
 
 import httpx
-import numpy as np
 import soundfile as sf
 from rich.console import Console
 from rich.table import Table
 
-from gpu_container.engine.audio_io import blocks
-from gpu_container.engine.formats import identify
 from scripts.cli.enhance import access
 from scripts.cli.rest import Api, ApiError
+from scripts.recordings import read
 
 ASSETS = "/audio_services/v1/assets"
 CLIP_S = 10
@@ -25,9 +23,8 @@ POLL_S = 0.01
 
 def clip(path: Path, target: Path) -> Path:
     """Write the first seconds of a recording to a WAV file."""
-    found = identify(path)
-    signal = np.concatenate(list(blocks(path, found)), axis=1)[:, : CLIP_S * found.rate_hz]
-    sf.write(target, signal.T, found.rate_hz, subtype="PCM_16")
+    recording, rate_hz = read(path)
+    sf.write(target, recording[:, : CLIP_S * rate_hz].T, rate_hz, subtype="PCM_16")
     return target
 
 

@@ -66,6 +66,9 @@ TRANSIENT = Retry(
 )
 """Faults of the platform, and what our own adapters call transient. Never the client's bytes."""
 
+DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
+"""How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -119,8 +122,12 @@ ASSET_INTAKE = Machine(
             payload="$.located.probe_order",
             next="MarkReady",
             timeout_s=900,
-            # Storage that fails says nothing about the file: try for half an hour before giving up.
-            retries=(Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),),
+            # Storage that fails says nothing about the file: try for twenty minutes. The first match counts, so a
+            # file that kills the probe is tried once more and not for hours.
+            retries=(
+                Retry(DEATHS, attempts=1),
+                Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),
+            ),
             branches={"failed": "MarkInvalid"},
             catch="MarkInvalid",
         ),

@@ -8,11 +8,9 @@ from gpu_container.contract import ProbeFailure, ProbeResult
 from lambdas import bootstrap
 from lambdas.core.errors import TransientError
 from lambdas.core.services.intake import PROBE_CRASHED, IntakeService, Located
+from lambdas.core.workflow import DEATHS
 from lambdas.entrypoints.logs import logger
 from lambdas.entrypoints.steps import caught
-
-DEATHS_BY_FILE = frozenset({"States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown"})
-"""What a function ends with that ran out of time or memory or crashed, several times over, on one file."""
 
 LOCATED: TypeAdapter[Located] = TypeAdapter(Located)
 
@@ -62,7 +60,7 @@ def _probe_failure(state: dict[str, Any]) -> ProbeFailure:
     error, cause = caught(state)
     if not error:
         return ProbeFailure.model_validate(state["probed"])
-    if error in DEATHS_BY_FILE:
+    if error in DEATHS:
         return PROBE_CRASHED
     raise TransientError(f"the probe failed: {error}: {cause[:200]}")
 

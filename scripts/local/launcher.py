@@ -72,9 +72,18 @@ def delete_data(cloud: Cloud) -> None:
             file.unlink(missing_ok=True)
 
 
+def _ports(cloud: Cloud) -> dict[str, tuple[int, str]]:
+    """Return each process's port and the variable that chooses it."""
+    return {
+        EDGE: (cloud.port, "CLEARTAKE_PORT"),
+        EMULATOR: (cloud.emulator_port, "CLEARTAKE_EMULATOR_PORT"),
+        SAGEMAKER: (cloud.sagemaker_port, "CLEARTAKE_SAGEMAKER_PORT"),
+    }
+
+
 def _require_same_ports(cloud: Cloud) -> None:
     """Refuse to mix two sets of ports in one home: the stacks would point at the wrong ones."""
-    for name, port in ((EDGE, cloud.port), (EMULATOR, cloud.emulator_port), (SAGEMAKER, cloud.sagemaker_port)):
+    for name, (port, _) in _ports(cloud).items():
         process = processes.running(cloud.run, name)
         if process and process.port != port:
             raise LauncherError(
@@ -85,11 +94,7 @@ def _require_same_ports(cloud: Cloud) -> None:
 
 def _require_free_ports(cloud: Cloud) -> None:
     """Refuse before anything is started, so that nothing has to be stopped again."""
-    for name, port, variable in (
-        (EDGE, cloud.port, "CLEARTAKE_PORT"),
-        (EMULATOR, cloud.emulator_port, "CLEARTAKE_EMULATOR_PORT"),
-        (SAGEMAKER, cloud.sagemaker_port, "CLEARTAKE_SAGEMAKER_PORT"),
-    ):
+    for name, (port, variable) in _ports(cloud).items():
         if not processes.running(cloud.run, name):
             processes.require_free_port(port, variable, name)
 
@@ -103,8 +108,6 @@ def _start_emulator(cloud: Cloud, say: Callable[[str], None]) -> bool:
         cloud,
         EMULATOR,
         emulator.command(),
-        port=cloud.emulator_port,
-        variable="CLEARTAKE_EMULATOR_PORT",
         environment=emulator.environment(cloud),
     )
     _wait_until_healthy(cloud, EMULATOR, f"{cloud.emulator_url}{emulator.HEALTH_PATH}", EMULATOR_START_S)
@@ -138,8 +141,6 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         cloud,
         SAGEMAKER,
         command,
-        port=cloud.sagemaker_port,
-        variable="CLEARTAKE_SAGEMAKER_PORT",
         environment={**emulator.aws_environment(cloud), "CLEARTAKE_S3_ADDRESSING": "path"},
     )
 
@@ -166,8 +167,6 @@ def _start_edge(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         cloud,
         EDGE,
         command,
-        port=cloud.port,
-        variable="CLEARTAKE_PORT",
         environment=emulator.clean_environment(),
     )
 
@@ -181,9 +180,8 @@ def _keeps_running(cloud: Cloud, name: str, command: list[str]) -> bool:
     return False
 
 
-def _start(
-    cloud: Cloud, name: str, command: list[str], *, port: int, variable: str, environment: Mapping[str, str]
-) -> None:
+def _start(cloud: Cloud, name: str, command: list[str], *, environment: Mapping[str, str]) -> None:
+    port, variable = _ports(cloud)[name]
     processes.require_free_port(port, variable, name)
     processes.start(name, command, port=port, run=cloud.run, logs=cloud.logs, environment=environment)
 
