@@ -1,6 +1,15 @@
 """What the orchestration and the audio container say to each other. Pydantic only; imported by both sides."""
 
 from gpu_container.contract.errors import ErrorCode
+from gpu_container.contract.options import Dereverb, OutputFormat, ReportLevel
+from gpu_container.contract.report import (
+    EnhancementReport,
+    ReportWarning,
+    SoundMeasures,
+    SpeechQuality,
+    WarningCode,
+    WaveformPeaks,
+)
 from gpu_container.contract.work import (
     SCHEMA_VERSION,
     AudioFacts,
@@ -17,12 +26,21 @@ from gpu_container.contract.work import (
 __all__ = [
     "SCHEMA_VERSION",
     "AudioFacts",
+    "Dereverb",
+    "EnhancementReport",
     "ErrorCode",
     "ObjectRef",
+    "OutputFormat",
     "ProbeFailure",
     "ProbeOrder",
     "ProbeResult",
     "ProgressKey",
+    "ReportLevel",
+    "ReportWarning",
+    "SoundMeasures",
+    "SpeechQuality",
+    "WarningCode",
+    "WaveformPeaks",
     "WorkFailure",
     "WorkOrder",
     "WorkResult",

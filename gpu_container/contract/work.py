@@ -11,13 +11,13 @@ SCHEMA_VERSION = 1
 SchemaVersion = Annotated[int, Field(ge=SCHEMA_VERSION - 1, le=SCHEMA_VERSION)]
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
     """Immutable; unknown fields are ignored, so that a newer writer does not break an older reader."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ObjectRef(_Document):
+class ObjectRef(Document):
     """One object in S3; ``version_id`` pins the bytes that were probed."""
 
     bucket: str
@@ -25,7 +25,7 @@ class ObjectRef(_Document):
     version_id: str | None = None
 
 
-class ProgressKey(_Document):
+class ProgressKey(Document):
     """The one table row whose progress attributes the worker may write."""
 
     table: str
@@ -33,7 +33,7 @@ class ProgressKey(_Document):
     sk: str
 
 
-class AudioFacts(_Document):
+class AudioFacts(Document):
     """What the decoder saw. ``frames`` counts sample frames at ``rate_hz``; exact for PCM, decoded for the rest."""
 
     container: str
@@ -44,14 +44,14 @@ class AudioFacts(_Document):
     duration_s: float
 
 
-class ProbeOrder(_Document):
+class ProbeOrder(Document):
     """Asks whether an object can be decoded, and what is in it."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     input: ObjectRef
 
 
-class ProbeResult(_Document):
+class ProbeResult(Document):
     """The object is audio that the engine can enhance."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -59,7 +59,7 @@ class ProbeResult(_Document):
     facts: AudioFacts
 
 
-class ProbeFailure(_Document):
+class ProbeFailure(Document):
     """The object is not audio that the engine can enhance."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -68,7 +68,7 @@ class ProbeFailure(_Document):
     message: str
 
 
-class WorkOrder(_Document):
+class WorkOrder(Document):
     """Everything a worker needs for one attempt at one enhancement.
 
     ``task_token`` lets the worker send heartbeats, and only those: its role may not end the task.
@@ -86,7 +86,7 @@ class WorkOrder(_Document):
     progress: ProgressKey | None = None
 
 
-class WorkResult(_Document):
+class WorkResult(Document):
     """A finished attempt; ``complete`` holds it against the probe's facts and a HEAD of the output."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -105,7 +105,7 @@ class WorkResult(_Document):
     warnings: tuple[str, ...] = ()
 
 
-class WorkFailure(_Document):
+class WorkFailure(Document):
     """An attempt that ended without a result; ``retryable`` is false where the client's bytes are to blame."""
 
     schema_version: SchemaVersion = SCHEMA_VERSION
