@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from gpu_container.contract import Dereverb, ReportLevel
+
 PRODUCT: Final = "cleartake"
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 CODE_ASSETS: Final = REPOSITORY / "build" / "assets"
@@ -75,6 +77,10 @@ class Config(BaseModel):
     gpu_concurrency: int = Field(default=4, ge=1)
     """Invocations one instance works on at a time: a GPU pays only when it is fed."""
     gpu_backlog_per_instance: int = Field(default=8, ge=1)
+
+    dereverb: Dereverb = Dereverb.AUTO
+    report: ReportLevel = ReportLevel.FULL
+    """How much is measured of every enhancement; see ``docs/report.md``."""
 
     alarm_email: str | None = None
     monthly_budget_usd: int | None = Field(default=None, ge=1)

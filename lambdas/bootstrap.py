@@ -29,7 +29,7 @@ from lambdas.core.services.authentication import Authenticator, TokenService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
-from lambdas.core.services.execution import DispatchService, ExecutionService
+from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.dialects.adobe.services import AdobeServices
@@ -156,7 +156,7 @@ def dispatch_service() -> DispatchService:
         DynamoAttemptStore(table, CLOCK),
         backend,
         CLOCK,
-        settings.audio_bucket,
+        Processing(settings.audio_bucket, settings.work_bucket, settings.dereverb, settings.report),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from gpu_container.contract import Dereverb, ReportLevel
+
 PREFIX = "CLEARTAKE_"
 
 
@@ -81,6 +83,8 @@ class DispatchSettings(Settings):
     audio_bucket: str
     work_bucket: str
     endpoint_name: str
+    dereverb: Dereverb = Dereverb.AUTO
+    report: ReportLevel = ReportLevel.FULL
     sagemaker_endpoint_url: str = ""
     """Set on one machine only: where the look-alike of the asynchronous endpoint listens."""
 

@@ -1,7 +1,7 @@
 """What the orchestration and the audio container say to each other. Pydantic only; imported by both sides."""
 
 from gpu_container.contract.errors import ErrorCode
-from gpu_container.contract.options import Dereverb, OutputFormat, ReportLevel
+from gpu_container.contract.options import DEFAULT_TRUE_PEAK_DBTP, Dereverb, OutputFormat, ReportLevel
 from gpu_container.contract.report import (
     EnhancementReport,
     ReportWarning,
@@ -24,6 +24,7 @@ from gpu_container.contract.work import (
 )
 
 __all__ = [
+    "DEFAULT_TRUE_PEAK_DBTP",
     "SCHEMA_VERSION",
     "AudioFacts",
     "Dereverb",

@@ -5,6 +5,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_container.contract.errors import ErrorCode
+from gpu_container.contract.options import (
+    DEFAULT_TRUE_PEAK_DBTP,
+    MAX_LOUDNESS_LUFS,
+    MIN_LOUDNESS_LUFS,
+    Dereverb,
+    OutputFormat,
+    ReportLevel,
+)
 
 SCHEMA_VERSION = 1
 
@@ -71,7 +79,9 @@ class ProbeFailure(Document):
 class WorkOrder(Document):
     """Everything a worker needs for one attempt at one enhancement.
 
-    ``task_token`` lets the worker send heartbeats, and only those: its role may not end the task.
+    ``task_token`` lets the worker send heartbeats, and only those: its role may not end the task. ``wet`` is where the
+    fully enhanced signal of this input, model and dereverberation is kept: taken from there if it is there, else put
+    there, so that every further strength runs no network. The report and the pictures go beside ``output``.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -82,12 +92,21 @@ class WorkOrder(Document):
     content_type: str
     strength: float = Field(ge=0, le=100)
     model: str
+    dereverb: Dereverb = Dereverb.OFF
+    output_format: OutputFormat | None = None
+    loudness_lufs: float | None = Field(None, ge=MIN_LOUDNESS_LUFS, le=MAX_LOUDNESS_LUFS)
+    true_peak_dbtp: float = Field(DEFAULT_TRUE_PEAK_DBTP, ge=-9, le=0)
+    report: ReportLevel = ReportLevel.NONE
+    wet: ObjectRef | None = None
     task_token: str | None = None
     progress: ProgressKey | None = None
 
 
 class WorkResult(Document):
-    """A finished attempt; ``complete`` holds it against the probe's facts and a HEAD of the output."""
+    """A finished attempt; ``complete`` holds it against the probe's facts and a HEAD of the output.
+
+    ``sha256`` is S3's own checksum in hexadecimal: of the object, or the composite one where it went in parts.
+    """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     outcome: Literal["ok"] = "ok"
@@ -102,7 +121,12 @@ class WorkResult(Document):
     model: str
     seconds: float
     real_time_factor: float
+    network_inferences: int = 0
     warnings: tuple[str, ...] = ()
+    report: ObjectRef | None = None
+    spectrogram: ObjectRef | None = None
+    waveform: ObjectRef | None = None
+    peaks: ObjectRef | None = None
 
 
 class WorkFailure(Document):

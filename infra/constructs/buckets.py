@@ -13,6 +13,8 @@ from infra.nag import accept
 INPUT_PREFIX: Final = "in/"
 OUTPUT_PREFIX: Final = "out/"
 ORDERS_PREFIX: Final = "orders/"
+WET_PREFIX: Final = "wet/"
+"""Fully enhanced signals, kept so that a further strength needs no network."""
 ASYNC_PREFIX: Final = "async/"
 """Where the endpoint leaves its answers and failures."""
 

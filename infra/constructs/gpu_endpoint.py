@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra.config import REPOSITORY, Config
 from infra.constructs import grants
-from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX
+from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
 from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
 from infra.constructs.notices import Notices
@@ -47,6 +47,8 @@ class GpuEndpoint(Construct):
             grants.objects_get(work, ORDERS_PREFIX),
             grants.objects_exist(work, ORDERS_PREFIX),
             grants.objects_put_in_parts(work, ASYNC_PREFIX),
+            grants.objects_put_in_parts(work, WET_PREFIX),
+            grants.objects_exist(work, WET_PREFIX),
             grants.data_key_write(key),
             grants.table_progress(table),
             # It may say that it lives, never that it succeeded: that is for the function that checks.
@@ -59,6 +61,7 @@ class GpuEndpoint(Construct):
             (audio, OUTPUT_PREFIX),
             (work, ORDERS_PREFIX),
             (work, ASYNC_PREFIX),
+            (work, WET_PREFIX),
         ):
             accept_objects(self.role, bucket, prefix)
         image = ecr_assets.DockerImageAsset(

@@ -131,6 +131,8 @@ class JobFunctions:
             audio_bucket=stores.audio.bucket_name,
             work_bucket=stores.work.bucket_name,
             endpoint_name=self._config.endpoint_name,
+            dereverb=self._config.dereverb,
+            report=self._config.report,
             **local,
         )
         function = self._make(Spec(FunctionName.DISPATCH, environment))

@@ -108,8 +108,8 @@ def test_the_container_may_report_progress_and_nothing_more(aws: Assembly) -> No
     actions = {action for statement in statements for action in listed(statement["Action"])}
     assert "states:SendTaskHeartbeat" in actions
     assert not actions & {"states:SendTaskSuccess", "states:SendTaskFailure", "dynamodb:PutItem", "dynamodb:GetItem"}
-    (listing,) = (s for s in statements if "s3:ListBucket" in listed(s["Action"]))
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["orders/*"]}}
+    listings = [s["Condition"] for s in statements if "s3:ListBucket" in listed(s["Action"])]
+    assert listings == [{"StringLike": {"s3:prefix": [prefix]}} for prefix in ("orders/*", "wet/*")]
     (update,) = (s for s in statements if "dynamodb:UpdateItem" in listed(s["Action"]))
     assert update["Action"] == "dynamodb:UpdateItem"
     assert update["Condition"] == {

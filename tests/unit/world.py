@@ -29,7 +29,7 @@ from lambdas.core.services.authentication import Authenticator, TokenService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
-from lambdas.core.services.execution import DispatchService, ExecutionService, JobRef
+from lambdas.core.services.execution import DispatchService, ExecutionService, JobRef, Processing
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.sweeping import SweepService
 
@@ -63,7 +63,12 @@ class World:
         self.admission = AdmissionService(self.jobs, self.workflow, self.clock)
         self.execution = ExecutionService(self.asset_store, self.jobs, self.storage, self.queue, self.clock)
         self.dispatch = DispatchService(
-            self.asset_store, self.jobs, self.attempts, self.backend, self.clock, self.storage.bucket
+            self.asset_store,
+            self.jobs,
+            self.attempts,
+            self.backend,
+            self.clock,
+            Processing(self.storage.bucket, "work"),
         )
         self.completion = CompletionService(self.attempts, self.answers, self.tasks)
         self.sweep = SweepService(self.jobs, self.attempts, self.workflow, self.tasks, self.queue, self.clock)

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gpu_container.contract import ObjectRef, WorkOrder, WorkResult
+from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
@@ -101,6 +101,16 @@ class ExecutionService:
 
 
 @dataclass(frozen=True)
+class Processing:
+    """What every enhancement of this deployment gets, and where its parts lie."""
+
+    audio_bucket: str
+    work_bucket: str
+    dereverb: Dereverb = Dereverb.AUTO
+    report: ReportLevel = ReportLevel.FULL
+
+
+@dataclass(frozen=True)
 class DispatchService:
     """Hands one attempt to a lane and keeps its task token."""
 
@@ -109,7 +119,7 @@ class DispatchService:
     attempts: AttemptStore
     backend: ComputeBackend
     clock: Clock
-    audio_bucket: str
+    processing: Processing
 
     def dispatch(self, ref: JobRef, task_token: str) -> None:
         """Write the work order and start it.
@@ -137,17 +147,27 @@ class DispatchService:
         self.attempts.put(replace(attempt, inference_id=job.execution_name))
 
     def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
+        audio, work = self.processing.audio_bucket, self.processing.work_bucket
+        dereverb = self.processing.dereverb
         return WorkOrder(
             job_id=job.id,
             attempt=job.attempt,
-            input=ObjectRef(bucket=self.audio_bucket, key=asset.object_key, version_id=asset.version_id),
-            output=ObjectRef(bucket=self.audio_bucket, key=output_key_of(job)),
+            input=ObjectRef(bucket=audio, key=asset.object_key, version_id=asset.version_id),
+            output=ObjectRef(bucket=audio, key=output_key_of(job)),
             content_type=asset.content_type,
             strength=job.strength,
             model=job.model,
+            dereverb=dereverb,
+            report=self.processing.report,
+            wet=ObjectRef(bucket=work, key=wet_key_of(asset, job.model, dereverb)),
             task_token=task_token,
             progress=self.jobs.progress_key(job),
         )
+
+
+def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
+    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
+    return f"wet/{asset.client_id}/{asset.id}/{asset.version_id}/{model}-{dereverb}"
 
 
 def inference_id_of(job: Job, task_token: str) -> str:
