@@ -5,13 +5,15 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 EMULATOR := .venv-emulator
+QUALITY := .venv-quality
+MIXED := build/quality/mixed
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-flow lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-quality bench-flow lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +35,11 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml | $(VENV)/bin/uv
 $(EMULATOR)/.installed: requirements/emulator.txt | $(VENV)/bin/uv
 	$(UV) venv -q --clear --python $(BIN)/python $(EMULATOR)
 	$(UV) pip sync -q --require-hashes --python $(EMULATOR)/bin/python requirements/emulator.txt
+	@touch $@
+
+$(QUALITY)/.installed: requirements/quality.txt | $(VENV)/bin/uv
+	$(UV) venv -q --clear --python $(BIN)/python $(QUALITY)
+	$(UV) pip sync -q --require-hashes --python $(QUALITY)/bin/python requirements/quality.txt
 	@touch $@
 
 demo: setup ## the main job: start everything, enhance the bundled recording, draw it before and after
@@ -82,6 +89,12 @@ destroy: setup ## remove it from that account; a prod stage keeps its data
 bench-engine: setup ## our engine beside the official runtimes
 	$(BIN)/python -m scripts.bench_engine
 
+$(MIXED)/meta.json: scripts/mix_speech.py | $(VENV)/.installed
+	$(BIN)/python -m scripts.mix_speech --out $(MIXED)
+
+bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## ours beside its peers on DATA=folder of pairs; ARGS="--limit 6"; needs cc
+	$(QUALITY)/bin/python -m scripts.bench_quality --data "$(or $(DATA),$(MIXED))" $(ARGS)
+
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
 
@@ -92,6 +105,7 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/container-cpu.in -o requirements/container-cpu.txt
 	$(LOCK) requirements/container-gpu.in -o requirements/container-gpu.txt
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
+	$(LOCK) --override requirements/quality-without.txt requirements/quality.in -o requirements/quality.txt
 
 clean: ## remove what can be made again; .cleartake stays
 	rm -rf $(VENV) $(EMULATOR) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache

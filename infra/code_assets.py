@@ -24,6 +24,7 @@ _CONTAINER = (
     "gpu_container/contract",
     "gpu_container/engine",
     "gpu_container/serving",
+    "gpu_container/model_files.py",
     "gpu_container/models.lock",
 )
 """What stands in for the container image on one machine."""

@@ -18,8 +18,9 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, lfilter
 
-from gpu_container.engine.audio_io import writer
-from gpu_container.engine.formats import AudioFormat
+from gpu_container.engine.audio_io import encode
+from gpu_container.engine.byte_io import FileSink
+from gpu_container.engine.formats import AudioFormat, OutputSpec
 
 ARCHIVE_SHA256 = "675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355"
 FOLDER = "test/data/librivox/sense_and_sensibility_01_austen_64kb-"
@@ -93,7 +94,7 @@ def main() -> int:
     noisy = mix(speech, make_noise(len(speech), random)).astype(np.float32)
     tags = {"title": "Sense and Sensibility, noisy", "artist": "LibriVox (public domain)"}
     like = AudioFormat("mp3", "mp3", RATE_HZ, channels=1, bit_rate=128_000, tags=tags)
-    with writer(arguments.out, like) as out:
+    with FileSink(arguments.out) as sink, encode(sink, OutputSpec(like)) as out:
         out.write(noisy[None])
     return 0
 

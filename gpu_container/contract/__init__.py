@@ -1,7 +1,14 @@
 """What the orchestration and the audio container say to each other. Pydantic only; imported by both sides."""
 
 from gpu_container.contract.errors import ErrorCode
-from gpu_container.contract.options import DEFAULT_TRUE_PEAK_DBTP, Dereverb, OutputFormat, ReportLevel
+from gpu_container.contract.options import (
+    DEFAULT_TRUE_PEAK_DBTP,
+    MAX_LOUDNESS_LUFS,
+    MIN_LOUDNESS_LUFS,
+    Dereverb,
+    OutputFormat,
+    ReportLevel,
+)
 from gpu_container.contract.report import (
     EnhancementReport,
     ReportWarning,
@@ -25,6 +32,8 @@ from gpu_container.contract.work import (
 
 __all__ = [
     "DEFAULT_TRUE_PEAK_DBTP",
+    "MAX_LOUDNESS_LUFS",
+    "MIN_LOUDNESS_LUFS",
     "SCHEMA_VERSION",
     "AudioFacts",
     "Dereverb",

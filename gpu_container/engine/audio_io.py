@@ -1,228 +1,455 @@
-"""Reading and writing recordings block by block, in constant memory."""
+"""Reading and writing recordings block by block, in constant memory, every stranger's byte in another process.
 
+Files are parsed, decoded, encoded and muxed in children that may crash, hang or grow without harm: see
+``isolation``. This process sees numbers, samples, and the bytes of the result.
+"""
+
+import contextlib
+import queue
+import signal
+import struct
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol, cast
+from dataclasses import dataclass
+from typing import Final, Never
 
-import av
 import numpy as np
-import soundfile as sf
 
-from gpu_container.contract import AudioFacts, ErrorCode
+from gpu_container.contract import AudioFacts, ErrorCode, ReportWarning
+from gpu_container.engine.byte_io import ByteSink, ByteSource
 from gpu_container.engine.errors import EngineError
-from gpu_container.engine.formats import (
-    DEFAULT_BIT_RATES,
-    ENCODERS,
-    FFMPEG_MUXERS,
-    MAX_DURATION_S,
-    AudioFormat,
-    identify,
-    open_with_ffmpeg,
-)
-from gpu_container.engine.stft import Real
+from gpu_container.engine.formats import MAX_DURATION_S, AudioFormat, OutputSpec, Samples, check
+from gpu_container.engine.isolation.jobs import CHUNK_BYTES, FORMAT, Done, Job, Refused
+from gpu_container.engine.isolation.nursery import FILE_TO_BLAME, NURSERY, Child
+from gpu_container.engine.isolation.wire import OFFSET, REQUEST, ClosedError, Kind
 
-BLOCK_S = 1.0
-BROKEN_SHARE = 0.05
-"""A file of which more than this share of packets cannot be decoded is corrupt; fewer are left out, as players do."""
+HEAD_BYTES: Final = 4 * 2**20
+"""A sink is asked to come back to its first bytes, up to here, and never further."""
+
+DECODER_CPU_SHARE: Final = 0.05
+"""CPU seconds per second of sound, at most; stereo MP3 and FLAC take a thirtieth of it."""
+ENCODER_CPU_SHARE: Final = 0.25
+"""The same, for an encoder; eight channels of AAC take a third of it."""
+
+_WAITING_BLOCKS: Final = 4
+_POLL_S: Final = 0.1
+_BYTES_A_SAMPLE: Final = 4
 
 
-def probe(path: Path, *, max_duration_s: float = MAX_DURATION_S) -> AudioFacts:
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What a file may cost.
+
+    Attributes
+    ----------
+    max_duration_s
+        Of sound, counted as it is decoded, whatever the header says.
+    max_expansion
+        Bytes of decoded samples per byte of the file; digital silence in FLAC reaches 9000. A file that passes it is
+        a bomb.
+    free_expansion_bytes
+        Decoded without looking at ``max_expansion``.
+    memory_bytes
+        Addresses of a child, libraries included (210 MiB before it does anything).
+    stall_s
+        Without a sign from a child that is not waiting for us.
+    deadline_s
+        For the whole file; None where the one who asks has all the time.
+    """
+
+    max_duration_s: float = MAX_DURATION_S
+    max_expansion: float = 10_000
+    free_expansion_bytes: int = 64 * 2**20
+    memory_bytes: int = 3 * 2**29
+    stall_s: float = 30.0
+    deadline_s: float | None = None
+
+    def cpu_s(self, size_bytes: int, *, share: float = DECODER_CPU_SHARE) -> int:
+        """Return the CPU seconds of a child: a share of the longest recording, and what copying takes."""
+        return 60 + round(share * self.max_duration_s + size_bytes / 2**26)
+
+
+DEFAULT_LIMITS: Final = DecodeLimits()
+
+
+def probe(source: ByteSource, *, limits: DecodeLimits = DEFAULT_LIMITS) -> AudioFacts:
     """Decode a whole file and return what is in it.
 
     Raises
     ------
     EngineError
-        Any ``INPUT_*`` code.
+        As `decode`.
     """
-    found = identify(path)
-    frames = sum(block.shape[1] for block in blocks(path, found, max_duration_s=max_duration_s))
-    return found.facts(frames)
+    with decode(source, limits=limits) as decoding:
+        frames = sum(block.shape[1] for block in decoding.blocks())
+        return decoding.format.facts(frames)
 
 
-def blocks(path: Path, found: AudioFormat, *, max_duration_s: float = MAX_DURATION_S) -> Iterator[Real]:
-    """Yield ``(channels, n)`` float32, about a second each.
+class Decoding:
+    """A file that is being decoded.
+
+    Attributes
+    ----------
+    format
+        What the file is.
+    missing_s
+        How much of the declared duration was not there, once all blocks have been taken; 0 where the header only
+        estimates. What is there is given: a caller may want to say that the rest is missing.
+    """
+
+    def __init__(self, conversation: "_Decoder", limits: DecodeLimits, size_bytes: int) -> None:
+        self._conversation = conversation
+        self._limits = limits
+        self._allowed_bytes = limits.free_expansion_bytes + limits.max_expansion * size_bytes
+        found = conversation.take_format()
+        check(found, max_duration_s=limits.max_duration_s)
+        self.format = found
+        self.missing_s = 0.0
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield ``(channels, n)`` float32, about a second each, once.
+
+        Raises
+        ------
+        EngineError
+            INPUT_CORRUPT, INPUT_EMPTY, INPUT_TOO_LONG; ENGINE_FAILED.
+        """
+        frames = 0
+        while not isinstance(item := self._conversation.take(), Done):
+            frames += item.shape[1]
+            self._check(frames)
+            if item.shape[1]:
+                yield item
+        if frames == 0:
+            raise EngineError(ErrorCode.INPUT_EMPTY, "The recording has no samples.")
+        self.missing_s = item.missing_s
+
+    def _check(self, frames: int) -> None:
+        longest_s = self._limits.max_duration_s
+        if frames > longest_s * self.format.rate_hz:
+            raise EngineError(ErrorCode.INPUT_TOO_LONG, f"The recording is longer than {longest_s:.0f} s.")
+        if frames * self.format.channels * _BYTES_A_SAMPLE > self._allowed_bytes:
+            raise EngineError(ErrorCode.INPUT_CORRUPT, "The file claims far more sound than its size can hold.")
+
+
+@contextmanager
+def decode(source: ByteSource, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Decoding]:
+    """Open a recording; decoding goes on while the caller works, a few blocks ahead.
 
     Raises
     ------
     EngineError
-        INPUT_CORRUPT, INPUT_EMPTY, INPUT_TOO_LONG.
+        Any ``INPUT_*`` code; ENGINE_FAILED where the trouble is ours. What ``source`` raises comes through.
     """
-    decode = _sndfile_blocks if found.by_sndfile else _ffmpeg_blocks
-    frames, limit = 0, max_duration_s * found.rate_hz
-    for block in decode(path, found):
-        frames += block.shape[1]
-        if frames > limit:
-            raise EngineError(ErrorCode.INPUT_TOO_LONG, f"The recording is longer than {max_duration_s:.0f} s.")
+    job = Job(size_bytes=source.size_bytes, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s(source.size_bytes))
+    with contextlib.closing(_Decoder(job, source, limits)) as conversation:
+        yield Decoding(conversation, limits, source.size_bytes)
+
+
+class Encoding:
+    """A file that is being written.
+
+    Attributes
+    ----------
+    warnings
+        What of the original could not be taken along; complete once the context has ended.
+    size_bytes
+        Of the file, once the context has ended.
+    """
+
+    def __init__(self, conversation: "_Encoder", spec: OutputSpec) -> None:
+        self._conversation = conversation
+        self._channels = spec.format.channels
+        self.warnings: tuple[ReportWarning, ...] = spec.warnings
+        self.size_bytes = 0
+
+    def write(self, block: Samples) -> None:
+        """Append ``(channels, n)`` float32 at the output's rate; beyond [-1, 1] only where the format holds it.
+
+        Raises
+        ------
+        EngineError
+            INPUT_UNSUPPORTED, INPUT_CORRUPT (the original's other streams), ENGINE_FAILED.
+        ValueError
+            If the channels are not the output's.
+        """
+        if block.ndim != 2 or len(block) != self._channels:
+            raise ValueError(f"({self._channels}, n) samples are wanted, not {block.shape}")
         if block.shape[1]:
-            yield block
-    if frames == 0:
-        raise EngineError(ErrorCode.INPUT_EMPTY, "The recording has no samples.")
+            self._conversation.give(np.ascontiguousarray(block, np.float32))
 
-
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""Used where the input names none."""
-
-BIT_RATE_LIMITS = {"mp3": (8_000, 320_000), "aac": (8_000, 288_000), "opus": (6_000, 256_000)}
-"""Bits per second and channel."""
-
-VORBIS_RATES = (32_000, 40_000, 48_000, 56_000, 64_000, 80_000, 96_000, 112_000, 128_000, 160_000, 250_000)
-VORBIS_QUALITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-
-class Writer(Protocol):
-    """Takes a recording block by block."""
-
-    def write(self, block: Real) -> None:
-        """Append ``(channels, n)`` float32 in [-1, 1]."""
-        ...
+    def finish(self) -> None:
+        """Complete the file."""
+        done = self._conversation.finish()
+        self.warnings += done.warnings
+        self.size_bytes = self._conversation.size_bytes
 
 
 @contextmanager
-def writer(path: Path, like: AudioFormat) -> Iterator[Writer]:
-    """Open a file of the given format for writing; it is complete when the context ends."""
-    try:
-        opened = _SndfileWriter(path, like) if like.by_sndfile else _FfmpegWriter(path, like)
-        try:
-            yield opened
-            opened.finish()
-        finally:
-            opened.close()
-    except (av.error.FFmpegError, sf.LibsndfileError) as error:
-        raise EngineError(
-            ErrorCode.INPUT_UNSUPPORTED,
-            f"{like.codec} with {like.channels} channels at {like.rate_hz} Hz cannot be written.",
-        ) from error
+def encode(
+    sink: ByteSink, spec: OutputSpec, *, original: ByteSource | None = None, limits: DecodeLimits = DEFAULT_LIMITS
+) -> Iterator[Encoding]:
+    """Write a file; it is complete when the context ends without an exception, else it is not to be used.
 
+    Parameters
+    ----------
+    original
+        Where pictures and other streams are copied from; needed where ``spec.copies`` says so.
+    limits
+        Memory, and how long nothing may happen.
 
-def _sndfile_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
-    try:
-        with sf.SoundFile(path) as file:
-            size = max(1, round(BLOCK_S * found.rate_hz))
-            while len(block := file.read(size, dtype="float32", always_2d=True)):
-                yield np.ascontiguousarray(block.T)
-    except sf.LibsndfileError as error:
-        raise EngineError(ErrorCode.INPUT_CORRUPT, "The file is damaged and cannot be decoded.") from error
-
-
-def _ffmpeg_blocks(path: Path, found: AudioFormat) -> Iterator[Real]:
-    decoded = broken = 0
-    # Packed, never planar: PyAV counts the planes of a frame of eight channels past their end.
-    resampler = av.AudioResampler(format="flt", rate=found.rate_hz)
-    held: list[Real] = []
-    with open_with_ffmpeg(path) as file:
-        for packet in _packets(file):
-            try:
-                frames = packet.decode()
-            except (av.error.FFmpegError, ValueError):
-                broken += 1
-                continue
-            decoded += 1
-            for frame in frames:
-                if isinstance(frame, av.AudioFrame):
-                    held.extend(_samples(resampler, frame, found))
-            if sum(array.shape[1] for array in held) >= BLOCK_S * found.rate_hz:
-                yield np.concatenate(held, axis=1)
-                held = []
-    if broken > 1 and broken > BROKEN_SHARE * (decoded + broken):
-        raise EngineError(ErrorCode.INPUT_CORRUPT, "The file is damaged and cannot be decoded.")
-    if held:
-        yield np.concatenate(held, axis=1)
-
-
-def _packets(file: "av.container.InputContainer") -> Iterator["av.Packet[av.AudioStream]"]:
-    """Yield the first audio stream's packets; a container that breaks off ends there."""
-    try:
-        yield from file.demux(file.streams.audio[0])
-    except (av.error.FFmpegError, ValueError):
-        return
-
-
-def _samples(resampler: "av.AudioResampler", frame: "av.AudioFrame", found: AudioFormat) -> Iterator[Real]:
-    """Yield a frame's samples as ``(channels, n)`` float32."""
-    if frame.sample_rate != found.rate_hz or len(frame.layout.channels) != found.channels:
-        raise EngineError(ErrorCode.INPUT_CORRUPT, "The recording changes its sample rate or channels midway.")
-    for packed in resampler.resample(frame):
-        yield np.ascontiguousarray(packed.to_ndarray().reshape(-1, found.channels).T, np.float32)
-
-
-class _SndfileWriter:
-    """WAV, FLAC, AIFF and Ogg Vorbis."""
-
-    def __init__(self, path: Path, like: AudioFormat) -> None:
-        # RF64 falls back to plain WAV when the file stays small, and is written where 4 GiB may be passed.
-        self._file = sf.SoundFile(
-            path,
-            "w",
-            samplerate=like.rate_hz,
-            channels=like.channels,
-            format=like.major,
-            subtype=like.subtype,
-            compression_level=_vorbis_compression(like) if like.codec == "vorbis" else None,
-        )
-        for name, value in like.tags.items():
-            setattr(self._file, name, value)
-
-    def write(self, block: Real) -> None:
-        """Append a block."""
-        self._file.write(np.ascontiguousarray(block.T))
-
-    def finish(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def _bit_rate(like: AudioFormat) -> int:
-    """Return the input's bit rate, within what its encoder takes."""
-    lowest, highest = BIT_RATE_LIMITS[like.codec]
-    wanted = like.bit_rate or DEFAULT_BIT_RATES[like.container]
-    return min(max(wanted, lowest * like.channels), highest * like.channels)
-
-
-def _vorbis_compression(like: AudioFormat) -> float:
-    """Return libsndfile's compression level, 0 (best) to 1, for about the input's bit rate.
-
-    Vorbis knows qualities and no rates; the table is the encoder's nominal one for a channel at 44.1 kHz.
+    Raises
+    ------
+    EngineError
+        As `Encoding.write`. What ``sink`` and ``original`` raise comes through.
     """
-    if not like.bit_rate:
-        return 0.4
-    a_channel = like.bit_rate / like.channels * 44_100 / like.rate_hz
-    return float(1 - np.interp(a_channel, VORBIS_RATES, VORBIS_QUALITIES))
+    if spec.copies and original is None:
+        raise ValueError("what is copied has to come from an original")
+    copied = original if spec.copies else None
+    size_bytes = copied.size_bytes if copied else None
+    cpu_s = limits.cpu_s(size_bytes or 0, share=ENCODER_CPU_SHARE)
+    job = Job(size_bytes=size_bytes, spec=spec, memory_bytes=limits.memory_bytes, cpu_s=cpu_s)
+    with contextlib.closing(_Encoder(job, sink, copied, limits)) as conversation:
+        encoding = Encoding(conversation, spec)
+        yield encoding
+        encoding.finish()
 
 
-class _FfmpegWriter:
-    """MP3, AAC and Opus. The encoders' delay is written into the files, so that players trim it (ADTS cannot)."""
+class _OutsideError(Exception):
+    """Carries what a source or a sink has raised, so that it is not taken for the child's doing."""
 
-    def __init__(self, path: Path, like: AudioFormat) -> None:
-        self._file = av.open(str(path), "w", format=FFMPEG_MUXERS[like.container])
-        self._file.metadata.update({name: value for name, value in like.tags.items() if name != "encoder"})
-        self._layout = like.layout or LAYOUTS[like.channels]
-        stream = self._file.add_stream(ENCODERS[like.container], rate=like.rate_hz, layout=self._layout)
-        self._stream = cast("av.AudioStream", stream)
-        self._stream.bit_rate = _bit_rate(like)
-        self._rate_hz = like.rate_hz
-        self._says_its_delay = like.container != "aac"
-        self._written = 0
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
 
-    def write(self, block: Real) -> None:
-        """Encode a block."""
-        packed = np.ascontiguousarray(block.T).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
-        frame.sample_rate, frame.pts = self._rate_hz, self._written
-        self._written += block.shape[1]
-        self._mux(self._stream.encode(frame))
 
-    def finish(self) -> None:
-        """Encode what the encoder still holds."""
-        self._mux(self._stream.encode(None))
+@contextmanager
+def _outside() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        raise _OutsideError(error) from error
 
-    def _mux(self, packets: "list[av.Packet[av.AudioStream]]") -> None:
-        """Write packets; where the format cannot say how long the encoder's run-up is, leave the run-up out."""
-        self._file.mux([packet for packet in packets if self._says_its_delay or (packet.pts or 0) >= 0])
+
+class _ReadAhead:
+    """Fetches the next piece while the last one is being worked on: a store far away then costs no time."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._expected = 0
+        self._ahead: Future[bytes] | None = None
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """Return ``size_bytes`` bytes from ``offset``, fewer at the end."""
+        follows, ahead = offset == self._expected, self._ahead
+        data = ahead.result() if ahead and follows else self._source.read_at(offset, size_bytes)
+        self._expected = offset + size_bytes
+        goes_on = follows and self._expected < self._source.size_bytes
+        self._ahead = self._pool.submit(self._source.read_at, self._expected, size_bytes) if goes_on else None
+        return data
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Wait for nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Conversation:
+    """Serves one child from a thread of its own, until the child is done or has to be let go of."""
+
+    def __init__(self, job: Job, source: ByteSource | None, limits: DecodeLimits) -> None:
+        self._job = job
+        self._source = _ReadAhead(source) if source else None
+        self._limits = limits
+        self._ends_at_s = None if limits.deadline_s is None else time.monotonic() + limits.deadline_s
+        self._closing = threading.Event()
+        self._child: Child = NURSERY.start()
+        self._thread = threading.Thread(target=self._run, name="codec", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Kill the child if it still works, and wait for the thread."""
+        self._closing.set()
+        self._child.channel.interrupt()
+        self._thread.join()
+        self._child.let_go()
+        if self._source:
+            self._source.close()
+
+    def _run(self) -> None:
+        try:
+            self._child.channel.send(Kind.JOB, self._job.model_dump_json().encode(), within_s=self._limits.stall_s)
+            while self._serve(*self._child.channel.receive(self._patience_s())):
+                pass
+        except _OutsideError as error:
+            self._fail(error.cause)
+        except ClosedError:
+            self._fail(self._cause_of_death())
+        except TimeoutError:
+            self._fail(self._blame("it takes too long to decode"))
+        except (ValueError, struct.error):
+            # A child that talks nonsense is no longer running our code.
+            self._fail(self._blame("its decoder went astray"))
+        except BaseException as error:  # noqa: BLE001 - the caller's thread, which waits for an answer, raises it
+            self._fail(error)
+
+    def _serve(self, kind: Kind, payload: memoryview) -> bool:
+        """Answer one frame; return whether more is to come."""
+        match kind:
+            case Kind.READ:
+                self._read(payload)
+            case Kind.REFUSED:
+                refused = Refused.model_validate_json(bytes(payload))
+                self._fail(EngineError(refused.code, refused.message))
+                return False
+            case _:
+                raise ValueError(f"frame {kind.name} is out of place")
+        return True
+
+    def _read(self, payload: memoryview) -> None:
+        offset, size_bytes = REQUEST.unpack(payload)
+        if self._source is None or size_bytes > CHUNK_BYTES:
+            raise ValueError("a read that nobody may ask for")
+        with _outside():
+            data = self._source.read_at(offset, size_bytes)
+        self._child.channel.send(Kind.DATA, data, within_s=self._limits.stall_s)
+
+    def _patience_s(self) -> float:
+        if self._ends_at_s is None:
+            return self._limits.stall_s
+        return min(self._limits.stall_s, max(0.001, self._ends_at_s - time.monotonic()))
+
+    def _cause_of_death(self) -> EngineError:
+        ending = self._child.ending()
+        if ending is not None and -ending in FILE_TO_BLAME:
+            return self._blame(f"its decoder crashed ({signal.Signals(-ending).name})")
+        # SIGKILL comes from outside, where the machine is short of memory; anything else is a fault of ours.
+        return EngineError(ErrorCode.ENGINE_FAILED, f"A codec's process ended with status {ending}.")
+
+    def _blame(self, what: str) -> EngineError:
+        if self._source is None:
+            return EngineError(ErrorCode.ENGINE_FAILED, "The encoder failed.")
+        return EngineError(ErrorCode.INPUT_CORRUPT, f"The file is damaged: {what}.")
+
+    def _fail(self, error: BaseException) -> None:
+        raise NotImplementedError
+
+
+class _Decoder(_Conversation):
+    def __init__(self, job: Job, source: ByteSource, limits: DecodeLimits) -> None:
+        self._formats: queue.Queue[AudioFormat | BaseException] = queue.Queue()
+        self._blocks: queue.Queue[Samples | Done | BaseException] = queue.Queue(_WAITING_BLOCKS)
+        self._channels: int | None = None
+        super().__init__(job, source, limits)
+
+    def take_format(self) -> AudioFormat:
+        """Return what the file is, once that is known."""
+        found = self._formats.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def take(self) -> Samples | Done:
+        """Return the next block, ``(channels, n)``, or the end."""
+        item = self._blocks.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def _serve(self, kind: Kind, payload: memoryview) -> bool:
+        match kind:
+            case Kind.FORMAT if self._channels is None:
+                found = FORMAT.validate_json(bytes(payload))
+                self._channels = found.channels
+                self._formats.put(found)
+                return True
+            case Kind.BLOCK if self._channels:
+                return self._put(np.frombuffer(payload, np.float32).reshape(self._channels, -1))
+            case Kind.DONE if self._channels is not None:
+                self._put(Done.model_validate_json(bytes(payload)))
+                return False
+            case _:
+                return super()._serve(kind, payload)
+
+    def _fail(self, error: BaseException) -> None:
+        self._formats.put(error)
+        self._put(error)
+
+    def _put(self, item: Samples | Done | BaseException) -> bool:
+        """Hand something over; return False if nobody takes it any more."""
+        while not self._closing.is_set():
+            with contextlib.suppress(queue.Full):
+                self._blocks.put(item, timeout=_POLL_S)
+                return True
+        return False
+
+
+class _Encoder(_Conversation):
+    def __init__(self, job: Job, sink: ByteSink, original: ByteSource | None, limits: DecodeLimits) -> None:
+        self._queue: queue.Queue[Samples | None] = queue.Queue(_WAITING_BLOCKS)
+        self._sink = sink
+        self._error: BaseException | None = None
+        self._done: Done | None = None
+        self.size_bytes = 0
+        super().__init__(job, original, limits)
+
+    def give(self, block: Samples | None) -> None:
+        """Hand a block over, or None at the end."""
+        while self._thread.is_alive() and not self._error:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(block, timeout=_POLL_S)
+                return
+        self._raise()
+
+    def finish(self) -> Done:
+        """Wait for the end of the file."""
+        self.give(None)
+        self._thread.join()
+        if self._done is None:
+            self._raise()
+        return self._done
+
+    def _raise(self) -> Never:
+        raise self._error or EngineError(ErrorCode.ENGINE_FAILED, "The encoder ended early.")
+
+    def _serve(self, kind: Kind, payload: memoryview) -> bool:
+        match kind:
+            case Kind.NEXT:
+                return self._next()
+            case Kind.WRITE:
+                (offset,) = OFFSET.unpack(payload[: OFFSET.size])
+                self._put_down(offset, payload[OFFSET.size :])
+                return True
+            case Kind.DONE:
+                self._done = Done.model_validate_json(bytes(payload))
+                return False
+            case _:
+                return super()._serve(kind, payload)
+
+    def _next(self) -> bool:
+        while not self._closing.is_set():
+            with contextlib.suppress(queue.Empty):
+                block = self._queue.get(timeout=_POLL_S)
+                self._send(block)
+                return True
+        return False
+
+    def _send(self, block: Samples | None) -> None:
+        within_s = self._limits.stall_s
+        if block is None:
+            self._child.channel.send(Kind.END, within_s=within_s)
+        else:
+            self._child.channel.send(Kind.BLOCK, block.data.cast("B"), within_s=within_s)
+
+    def _put_down(self, offset: int, data: memoryview) -> None:
+        if offset > self.size_bytes or (offset < self.size_bytes and offset + len(data) > HEAD_BYTES):
+            raise ValueError("a hole, or a change beyond the head")
+        with _outside():
+            self._sink.write_at(offset, bytes(data))
+        self.size_bytes = max(self.size_bytes, offset + len(data))
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error

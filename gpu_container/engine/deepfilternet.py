@@ -6,37 +6,112 @@ five taps per bin restores the periodic part below. Sizes: B streams, T frames o
 """
 
 import configparser
+import copy
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from gpu_container.engine.features import BAND_OF_BIN, DF_BINS, RunningMeans, extract
-from gpu_container.engine.graph import OUT, StatefulGraph, make_stateful
+from gpu_container.engine.graph import OUT, State, StatefulGraph, assemble
 from gpu_container.engine.stft import BINS, HOP, RATE_HZ, Complex, Real, analyse, synthesise
 
 TAPS = 5
-BLOCK_HOPS = 100
-"""One second: longer blocks fall out of the cache and are slower, shorter ones pay more per call."""
-
 GRAPHS = ("enc", "erb_dec", "df_dec")
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
-class _Graph:
-    """One of the three graphs, ready to run."""
+class Tiling:
+    """How a provider likes its work cut.
 
-    session: ort.InferenceSession
-    stateful: StatefulGraph
-    outputs: tuple[str, ...]
+    Attributes
+    ----------
+    rows
+        Streams side by side in one call; more gain nothing.
+    frames
+        Frames in one call, over all rows.
+    options
+        What ONNX Runtime's provider is told.
+    """
 
-    def run(self, inputs: dict[str, Real], state: dict[str, Real]) -> tuple[dict[str, Real], dict[str, Real]]:
-        """Return the outputs by name and the next block's state."""
-        values = dict(zip(self.outputs, self.session.run(self.outputs, {**inputs, **state}), strict=True))
-        return values, {name: values[name + OUT] for name in state}
+    rows: int
+    frames: int
+    options: tuple[tuple[str, str], ...] = ()
+
+    def block_hops(self, rows: int) -> int:
+        """Return how many hops of ``rows`` streams to give at once: a whole divisor of one second."""
+        return next((hops for hops in (100, 50, 25, 20) if hops * rows <= self.frames), 10)
+
+
+TILINGS = {
+    # Measured: one row pays half as much again as four, whose weights are read once; beyond 400 frames, or a second of
+    # one stream, the arrays fall out of the cache.
+    CPU: Tiling(rows=4, frames=400),
+    # Estimated, not yet measured. Every new shape would start an exhaustive search for the fastest convolution.
+    CUDA: Tiling(rows=64, frames=6_400, options=(("cudnn_conv_algo_search", "HEURISTIC"),)),
+}
+
+
+class Network(Protocol):
+    """The three graphs as one function of a block and of what the blocks before it left behind."""
+
+    tiling: Tiling
+
+    def masks(self, feat_erb: Real, feat_spec: Real, state: State) -> tuple[Real, Real, State]:
+        """Run the network.
+
+        Parameters
+        ----------
+        feat_erb, feat_spec
+            ``(B, 1, T, 32)`` and ``(B, 2, T, 96)``.
+
+        Returns
+        -------
+        gains
+            ``(B, 1, T, 32)`` in [0, 1].
+        filters
+            ``(B, T, 96, 2 * TAPS)``: real and imaginary parts in turn.
+        state
+            For the next block.
+        """
+        ...
+
+    @property
+    def graph(self) -> StatefulGraph:
+        """What the state consists of."""
+        ...
+
+
+class OnnxNetwork:
+    """The network in ONNX Runtime; shareable between threads.
+
+    The state travels with every call. It is small (0.1 MB a row and block for DeepFilterNet3), so there is no other
+    path for a device with a memory of its own; what is large, the layers' activations, stays inside.
+    """
+
+    def __init__(self, raw: dict[str, bytes], *, providers: Sequence[str], threads: int) -> None:
+        self.graph = assemble(raw, wanted=("m", "coefs"))
+        self._session = ort.InferenceSession(
+            self.graph.model, _options(threads), providers=[_with_options(provider) for provider in providers]
+        )
+        # What ONNX Runtime really took: it falls back to the CPU without an error.
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        self.tiling = TILINGS.get(self.providers[0], TILINGS[CPU])
+        self._outputs = ["erb_dec/m", "df_dec/coefs", *(name + OUT for name in self.graph.state)]
+
+    def masks(self, feat_erb: Real, feat_spec: Real, state: State) -> tuple[Real, Real, State]:
+        """Run the network; see `Network`."""
+        inputs = {"enc/feat_erb": feat_erb, "enc/feat_spec": feat_spec, **state}
+        gains, filters, *after = self._session.run(self._outputs, inputs)
+        return gains, filters, dict(zip(self.graph.state, after, strict=True))
 
 
 class DeepFilterNet:
@@ -52,6 +127,8 @@ class DeepFilterNet:
         Threads inside one call. One per stream is fastest: spinning threads fight over cores.
     """
 
+    network: Network
+
     def __init__(
         self, archive: Path, *, name: str = "", providers: Sequence[str] | None = None, threads: int = 1
     ) -> None:
@@ -61,48 +138,72 @@ class DeepFilterNet:
         self.name = name
         self.look_ahead = config["df"].getint("df_lookahead", 0)
         wanted = tuple(providers or default_providers())
-        self._graphs = {graph: _load(files[f"{graph}.onnx"], wanted, threads) for graph in GRAPHS}
-        # What ONNX Runtime really took: it falls back to the CPU without an error.
-        self.providers = tuple(self._graphs["enc"].session.get_providers())
+        network = OnnxNetwork({graph: files[f"{graph}.onnx"] for graph in GRAPHS}, providers=wanted, threads=threads)
+        self.providers = network.providers
+        self.network = network
+
+    @property
+    def rows(self) -> int:
+        """Streams side by side in one call from which on more gain nothing."""
+        return self.network.tiling.rows
+
+    def with_network(self, network: Network) -> "DeepFilterNet":
+        """Return the same model with another way to its network."""
+        other = copy.copy(self)
+        other.network = network
+        return other
 
     def stream(self, channels: int) -> "Stream":
         """Return a new recording's stream of ``channels`` rows, enhanced side by side."""
         return Stream(self, channels)
 
-    def enhance(self, signal: Real, *, block_hops: int = BLOCK_HOPS) -> Real:
+    def enhance(self, signal: Real, *, block_hops: int | None = None) -> Real:
         """Enhance ``(B, n)`` float32 at 48 kHz whole; the answer has its shape and is aligned with it."""
         stream = Stream(self, len(signal), block_hops=block_hops)
         return np.concatenate([stream.process(signal), stream.finish()], axis=1)
 
-    def masks(self, feat_erb: Real, feat_spec: Real, state: dict[str, dict[str, Real]]) -> tuple[Real, Complex]:
-        """Run the network.
 
-        Parameters
-        ----------
-        feat_erb, feat_spec
-            ``(B, 1, T, 32)`` and ``(B, 2, T, 96)``.
-        state
-            Of the three graphs; moved on in place.
+@dataclass
+class _Memory:
+    """What one block leaves for the next, row by row.
 
-        Returns
-        -------
-        gains
-            ``(B, T, 32)`` in [0, 1].
-        filters
-            ``(B, T, 96, TAPS)``.
-        """
-        encoded, state["enc"] = self._graphs["enc"].run({"feat_erb": feat_erb, "feat_spec": feat_spec}, state["enc"])
-        skips = {name: encoded[name] for name in ("emb", "e3", "e2", "e1", "e0")}
-        decoded, state["erb_dec"] = self._graphs["erb_dec"].run(skips, state["erb_dec"])
-        deep, state["df_dec"] = self._graphs["df_dec"].run(
-            {"emb": encoded["emb"], "c0": encoded["c0"]}, state["df_dec"]
+    Attributes
+    ----------
+    pending
+        ``(B, n)``: less than a block that waits for the rest of it.
+    previous_hop, overlap
+        ``(B, HOP)``: what the first window of the next block begins with, and what is added to its first hop.
+    history
+        ``(B, TAPS - 1, BINS)``: the last frames that the deep filter reaches back to.
+    """
+
+    pending: Real
+    previous_hop: Real
+    overlap: Real
+    history: Complex
+    means: RunningMeans
+    state: State
+
+    @classmethod
+    def start(cls, channels: int, graph: StatefulGraph) -> "_Memory":
+        return cls(
+            pending=np.zeros((channels, 0), np.float32),
+            previous_hop=np.zeros((channels, HOP), np.float32),
+            overlap=np.zeros((channels, HOP), np.float32),
+            history=np.zeros((channels, TAPS - 1, BINS), np.complex64),
+            means=RunningMeans.start(channels),
+            state=graph.zeros(channels),
         )
-        pairs = np.ascontiguousarray(deep["coefs"]).reshape(*deep["coefs"].shape[:2], DF_BINS, TAPS, 2)
-        return decoded["m"][:, 0], pairs.view(np.complex64)[..., 0]
 
-    def initial_state(self, batch: int) -> dict[str, dict[str, Real]]:
-        """Return the three graphs' state before the first frame."""
-        return {name: graph.stateful.zeros(batch) for name, graph in self._graphs.items()}
+    def take(self, rows: NDArray[np.intp], graph: StatefulGraph) -> "_Memory":
+        return _Memory(
+            pending=self.pending[rows],
+            previous_hop=self.previous_hop[rows],
+            overlap=self.overlap[rows],
+            history=self.history[rows],
+            means=self.means.take(rows),
+            state=graph.take(self.state, rows),
+        )
 
 
 class Stream:
@@ -110,64 +211,98 @@ class Stream:
 
     What `process` and `finish` return, put together, is as long as what went in and aligned with it: the delay of the
     overlap-add (one hop) and of the look-ahead is trimmed at the head and padded at the tail.
+
+    Attributes
+    ----------
+    inferences
+        Blocks that ran through the network.
     """
 
-    def __init__(self, model: DeepFilterNet, channels: int, *, block_hops: int = BLOCK_HOPS) -> None:
+    def __init__(self, model: DeepFilterNet, channels: int, *, block_hops: int | None = None) -> None:
         self._model = model
-        self._block = block_hops * HOP
-        self._pending: Real = np.zeros((channels, 0), np.float32)
-        self._previous_hop: Real = np.zeros((channels, HOP), np.float32)
-        self._overlap: Real = np.zeros((channels, HOP), np.float32)
-        self._means = RunningMeans.start(channels)
-        self._state = model.initial_state(channels)
-        self._history: Complex = np.zeros((channels, TAPS - 1, BINS), np.complex64)
+        self._block = (block_hops or model.network.tiling.block_hops(channels)) * HOP
+        self._memory = _Memory.start(channels, model.network.graph)
         self._masks_to_skip = model.look_ahead  # the first ones belong to frames before the recording
         self._head_to_trim = HOP
         self._received = self._returned = 0
+        self.inferences = 0
 
     def process(self, signal: Real) -> Real:
         """Take ``(channels, n)`` float32 at 48 kHz; return what is ready, ``(channels, m)``."""
         self._received += signal.shape[1]
-        self._pending = np.concatenate([self._pending, signal], axis=1)
-        ready = []
-        while self._pending.shape[1] >= self._block:
-            block, self._pending = self._pending[:, : self._block], self._pending[:, self._block :]
-            ready.append(self._run(block))
+        pending = np.concatenate([self._memory.pending, signal], axis=1) if self._memory.pending.size else signal
+        ready, start = [], 0
+        while pending.shape[1] - start >= self._block:
+            ready.append(self._run(pending[:, start : start + self._block]))
+            start += self._block
+        self._memory.pending = pending[:, start:].copy()
         return self._trim(ready)
 
     def finish(self) -> Real:
         """Return what is left, once everything has been given."""
         if self._received == 0:
             return self._trim([])
-        pending = self._pending.shape[1]
-        hops = -(-pending // HOP) + self._model.look_ahead + 1
-        return self._trim([self._run(np.pad(self._pending, ((0, 0), (0, hops * HOP - pending))))])
+        pending = self._memory.pending
+        hops = -(-pending.shape[1] // HOP) + self._model.look_ahead + 1
+        return self._trim([self._run(np.pad(pending, ((0, 0), (0, hops * HOP - pending.shape[1]))))])
+
+    def fork(self, lanes: int) -> "Stream":
+        """Return a stream of ``lanes * channels`` rows, lane by lane, each of which goes on from here.
+
+        Raises
+        ------
+        ValueError
+            If less than a block is waiting: a stream forks after whole seconds.
+        """
+        if self._memory.pending.size:
+            msg = "a stream forks between blocks only"
+            raise ValueError(msg)
+        return self._with_rows(np.tile(np.arange(len(self._memory.overlap)), lanes))
+
+    def keep(self, rows: slice) -> "Stream":
+        """Return a stream of some rows only, which goes on from here."""
+        return self._with_rows(np.arange(len(self._memory.overlap))[rows])
+
+    def _with_rows(self, rows: NDArray[np.intp]) -> "Stream":
+        network = self._model.network
+        other = copy.copy(self)
+        other._memory = self._memory.take(rows, network.graph)  # noqa: SLF001 - of its own class
+        other._block = network.tiling.block_hops(len(rows)) * HOP  # noqa: SLF001
+        return other
 
     def _run(self, signal: Real) -> Real:
         """Enhance ``(B, T * HOP)``, late by one hop and the look-ahead."""
-        spectrum = analyse(np.concatenate([self._previous_hop, signal], axis=1))  # (B, T, BINS)
-        self._previous_hop = signal[:, -HOP:].copy()
-        feat_erb, feat_spec = extract(spectrum, self._means)
-        gains, filters = self._model.masks(feat_erb, feat_spec, self._state)  # (B, T, 32), (B, T, 96, TAPS)
+        memory, look_ahead = self._memory, self._model.look_ahead
+        spectrum = analyse(np.concatenate([memory.previous_hop, signal], axis=1))  # (B, T, BINS)
+        memory.previous_hop = signal[:, -HOP:].copy()
+        feat_erb, feat_spec = extract(spectrum, memory.means)  # (B, 1, T, 32), (B, 2, T, 96)
+        gains, filters = self._masks(feat_erb, feat_spec)  # (B, T, 32), (B, T, 96, TAPS)
         skipped = min(self._masks_to_skip, gains.shape[1])
         self._masks_to_skip -= skipped
         gains, filters = gains[:, skipped:], filters[:, skipped:]  # (B, T', …)
 
-        history = np.concatenate([self._history, spectrum], axis=1)
-        self._history = history[:, -(TAPS - 1) :].copy()
+        history = np.concatenate([memory.history, spectrum], axis=1)  # (B, TAPS - 1 + T, BINS)
+        memory.history = history[:, -(TAPS - 1) :].copy()
         frames = gains.shape[1]
         if frames == 0:
             return np.zeros((len(signal), 0), np.float32)
-        first = history.shape[1] - self._model.look_ahead - frames  # index of the first frame to be answered
+        first = history.shape[1] - look_ahead - frames  # index of the first frame to be answered
         enhanced = history[:, first : first + frames].copy()  # (B, T', BINS)
-        enhanced[..., DF_BINS:] *= gains[..., BAND_OF_BIN[DF_BINS:]]
-        enhanced[..., :DF_BINS] = _deep_filter(history, filters, first - (TAPS - 1 - self._model.look_ahead))
-        output, self._overlap = synthesise(enhanced, self._overlap)
+        enhanced[..., DF_BINS:] *= gains.take(BAND_OF_BIN[DF_BINS:], axis=-1)
+        enhanced[..., :DF_BINS] = _deep_filter(history, filters, first - (TAPS - 1 - look_ahead))
+        output, memory.overlap = synthesise(enhanced, memory.overlap)  # (B, T' * HOP)
         return output
+
+    def _masks(self, feat_erb: Real, feat_spec: Real) -> tuple[Real, Complex]:
+        """Return the block's gains ``(B, T, 32)`` and complex filters ``(B, T, 96, TAPS)``."""
+        memory = self._memory
+        gains, pairs, memory.state = self._model.network.masks(feat_erb, feat_spec, memory.state)
+        self.inferences += 1
+        return gains[:, 0], np.ascontiguousarray(pairs).view(np.complex64)
 
     def _trim(self, blocks: list[Real]) -> Real:
         """Cut the delay off the head and the padding off the tail."""
-        empty = np.zeros((len(self._overlap), 0), np.float32)
+        empty = np.zeros((len(self._memory.overlap), 0), np.float32)
         output = np.concatenate(blocks, axis=1) if blocks else empty
         cut = min(self._head_to_trim, output.shape[1])
         self._head_to_trim -= cut
@@ -190,18 +325,22 @@ def _deep_filter(history: Complex, filters: Complex, start: int) -> Complex:
 
 def default_providers() -> tuple[str, ...]:
     """Return CUDA where it is present, always with the CPU behind it."""
-    cpu = "CPUExecutionProvider"
-    return ("CUDAExecutionProvider", cpu) if "CUDAExecutionProvider" in ort.get_available_providers() else (cpu,)
+    return (CUDA, CPU) if CUDA in ort.get_available_providers() else (CPU,)
 
 
-def _load(raw: bytes, providers: Sequence[str], threads: int) -> _Graph:
-    stateful = make_stateful(raw)
+def _with_options(provider: str) -> tuple[str, dict[str, str]]:
+    tiling = TILINGS.get(provider)
+    return provider, dict(tiling.options if tiling else ())
+
+
+def _options(threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # blocks come in several sizes, and each would keep a plan of its own
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(stateful.model, options, providers=list(providers))
-    return _Graph(session, stateful, tuple(output.name for output in session.get_outputs()))
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")  # digital silence must not be slow
+    return options
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
@@ -210,4 +349,4 @@ def _read_archive(path: Path) -> dict[str, bytes]:
         return {name: stream.read() for name, stream in members.items() if stream is not None}
 
 
-__all__ = ["BLOCK_HOPS", "RATE_HZ", "DeepFilterNet", "Stream", "default_providers"]
+__all__ = ["RATE_HZ", "DeepFilterNet", "Network", "OnnxNetwork", "Stream", "Tiling", "default_providers"]

@@ -60,6 +60,10 @@ class RunningMeans:
         """Return the means that the network was trained to start with."""
         return cls(np.tile(ERB_MEAN_START_DB, (batch, 1)), np.tile(UNIT_MEAN_START, (batch, 1)))
 
+    def take(self, rows: NDArray[np.intp]) -> "RunningMeans":
+        """Return some rows' means, repeated where ``rows`` repeats them."""
+        return RunningMeans(self.erb_db[rows], self.unit[rows])
+
 
 def extract(spectrum: Complex, means: RunningMeans) -> tuple[Real, Real]:
     """Return the network's two inputs and move the means on.
@@ -83,9 +87,9 @@ def extract(spectrum: Complex, means: RunningMeans) -> tuple[Real, Real]:
     feat_erb = ((loudness_db - mean_db) / np.float32(40))[:, None]  # (B, 1, T, ERB_BANDS)
 
     low = spectrum[..., :DF_BINS]  # (B, T, DF_BINS)
-    mean, means.unit = _smooth(np.abs(low), means.unit)
-    unit = low / np.sqrt(mean)
-    return feat_erb, np.stack([unit.real, unit.imag], axis=1).astype(np.float32)
+    mean, means.unit = _smooth(np.sqrt(power[..., :DF_BINS]), means.unit)
+    scale = 1 / np.sqrt(mean)
+    return feat_erb, np.stack([low.real * scale, low.imag * scale], axis=1)  # (B, 2, T, DF_BINS)
 
 
 def _smooth(values: Real, state: Real) -> tuple[Real, Real]:

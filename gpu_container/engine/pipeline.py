@@ -1,80 +1,190 @@
-"""A file in, an enhanced file like it out: block by block, in constant memory."""
+"""A recording in, an enhanced recording like it out: block by block, in constant memory.
 
-import shutil
+One pass where it can be one: decode, enhance, mix, encode. With a loudness target two: the first makes the wet track
+and measures, the second mixes and encodes. A kept wet track takes the network's place either way.
+"""
+
+import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
+import onnxruntime as ort
 
-from gpu_container.contract import AudioFacts, ErrorCode
-from gpu_container.engine.audio_io import Writer, blocks, writer
+from gpu_container.contract import (
+    DEFAULT_TRUE_PEAK_DBTP,
+    Dereverb,
+    EnhancementReport,
+    ErrorCode,
+    OutputFormat,
+    ReportLevel,
+    ReportWarning,
+    WarningCode,
+    WaveformPeaks,
+)
+from gpu_container.engine.audio_io import Decoding, Encoding, decode, encode
+from gpu_container.engine.blocks import Pair, PairQueue
+from gpu_container.engine.byte_io import ByteSink, ByteSource, FileSink, FileSource
 from gpu_container.engine.ensemble import Enhancer
 from gpu_container.engine.errors import EngineError
-from gpu_container.engine.formats import AudioFormat, identify
-from gpu_container.engine.mix import limit, mix, wet_gain
+from gpu_container.engine.finish import Finish
+from gpu_container.engine.formats import AudioFormat, OutputSpec, output_spec
+from gpu_container.engine.loudness import LoudnessMeter
+from gpu_container.engine.measure import Measured, Measurement
+from gpu_container.engine.mix import mix, wet_gain
+from gpu_container.engine.pictures import draw_spectrogram, draw_waveform, peaks
 from gpu_container.engine.resample import Resampler
-from gpu_container.engine.stft import RATE_HZ, Real
+from gpu_container.engine.signal_path import SignalPath
+from gpu_container.engine.stft import Real
+from gpu_container.engine.wet import FolderWet, WetStore, WetWriter, reading, writing
 
-SILENCE = 10 ** (-90 / 20)
+ENGINE_VERSION: Final = "2"
+"""Raised with every change that is heard: kept wet tracks of another version are not used again."""
+
+SILENCE: Final = 10 ** (-90 / 20)
 """A recording that nowhere passes -90 dBFS holds nothing."""
 
-ABSURD = np.float32(65_536)
+ABSURD: Final = np.float32(65_536)
 """Louder than 16-bit samples that were taken for floats by mistake; beyond it the network's powers overflow."""
 
-CUT_SHORT = 0.95
+COPY_BYTES: Final = 2**20
+
+STAGES: Final = ("read", "enhance", "write", "measure")
 
 Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
-class EnhanceReport:
-    """What was done to one file.
+class EnhanceOptions:
+    """What to do.
 
     Attributes
     ----------
-    nan_count
-        Samples of the output that are not numbers; always 0 unless the engine is broken.
-    repaired_count
-        Samples of the input that were not numbers, or larger than any recording's, and were mended.
-    limited_count
-        Samples that the limiter bent.
-    seconds
-        By stage: ``read``, ``enhance``, ``write``.
-    real_time_factor
-        Seconds of work per second of audio.
+    strength
+        0 (the input) to 100 (all of the enhancement).
+    output_format
+        None writes the input's own format.
+    loudness_lufs
+        Bring the whole recording to this loudness (BS.1770-5), its true peak limited; None leaves it.
+    jobs
+        Threads that share a lone long recording.
     """
 
-    input: AudioFacts
-    output: AudioFacts
-    strength: float
-    model: str
-    nan_count: int
-    repaired_count: int
-    limited_count: int
-    silent: bool
-    seconds: dict[str, float]
-    real_time_factor: float
-    warnings: tuple[str, ...] = ()
+    strength: float = 100.0
+    dereverb: Dereverb = Dereverb.AUTO
+    output_format: OutputFormat | None = None
+    loudness_lufs: float | None = None
+    true_peak_dbtp: float = DEFAULT_TRUE_PEAK_DBTP
+    report: ReportLevel = ReportLevel.NONE
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 100:
+            raise ValueError(f"strength is 0 to 100, not {self.strength}")
+
+    @property
+    def is_copy(self) -> bool:
+        """True where the result is the input itself."""
+        return self.strength == 0 and self.output_format is None and self.loudness_lufs is None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What can be looked at: PNG, PNG, and the outline that players draw."""
+
+    spectrogram: bytes
+    waveform: bytes
+    peaks: WaveformPeaks
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """The account of an enhancement; pictures with a full report only."""
+
+    report: EnhancementReport
+    pictures: Pictures | None = None
+
+
+def enhance(
+    source: ByteSource,
+    sink: ByteSink,
+    *,
+    model: Enhancer,
+    options: EnhanceOptions,
+    wet: WetStore | None = None,
+    on_progress: Progress | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+) -> Enhanced:
+    """Write ``source``, enhanced, to ``sink``; what a failure leaves in the sink is no recording.
+
+    The output has the input's container, codec, rate, channels, sample format (or bit rate), tags, pictures and length,
+    or the format that the options name. Strength 0 copies the input. Channels run through everything side by side.
+    Above 24 kHz, where the network hears nothing, only the dry share of the mix is kept.
+
+    Parameters
+    ----------
+    wet
+        Where to keep the wet track, or take it from.
+    on_progress
+        Called after each block with (completed_s, total_s); the total is the header's until the end.
+    is_cancelled
+        Asked at each block.
+
+    Raises
+    ------
+    EngineError
+        Any ``INPUT_*`` code, CANCELLED or ENGINE_FAILED. What source, sink and store raise comes through.
+    """
+    with ExitStack() as stack:
+        if wet is None and options.loudness_lufs is not None:
+            wet = FolderWet(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wet-"))))
+        return _Enhancement(source, sink, model, options, wet, _Hooks(on_progress, is_cancelled)).run()
+
+
+def enhance_file(source: Path, sink: Path, *, model: Enhancer, options: EnhanceOptions, **hooks: Any) -> Enhanced:
+    """Enhance a file on this machine, see `enhance`; a failure leaves no sink behind."""
+    try:
+        with FileSource(source) as opened, FileSink(sink) as out:
+            return enhance(opened, out, model=model, options=options, **hooks)
+    except BaseException:
+        sink.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class _Hooks:
+    """The caller's ears."""
+
+    on_progress: Progress | None
+    is_cancelled: Callable[[], bool] | None
+
+    def stop_if_cancelled(self) -> None:
+        if self.is_cancelled and self.is_cancelled():
+            raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
 
 
 @dataclass
-class _Run:
-    """One file on its way, and what is counted on it."""
+class _Counts:
+    """What is counted on the way."""
 
-    source: Path
-    found: AudioFormat
-    on_progress: Progress | None
-    is_cancelled: Callable[[], bool] | None
     read: int = 0
     written: int = 0
     nan: int = 0
     repaired: int = 0
     limited: int = 0
+    inferences: int = 0
     peak: float = 0.0
-    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "enhance": 0.0, "write": 0.0})
+    missing_s: float = 0.0
+    wet_track: Literal["computed", "reused", "none"] = "none"
+    dereverbed_share: float = 0.0
+    reverberation_s: float | None = None
+    loudness_gain_db: float | None = None
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -83,179 +193,289 @@ class _Run:
         yield
         self.seconds[stage] += time.perf_counter() - start
 
-    def blocks(self) -> Iterator[Real]:
-        """Yield the file's blocks, mended; stop at the next one if nobody waits for the rest."""
-        source = blocks(self.source, self.found)
-        while True:
-            if self.is_cancelled and self.is_cancelled():
-                raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
-            with self.timed("read"):
-                block = next(source, None)
-            if block is None:
+
+@dataclass
+class _Enhancement:
+    """One recording on its way."""
+
+    source: ByteSource
+    sink: ByteSink
+    model: Enhancer
+    options: EnhanceOptions
+    wet: WetStore | None
+    hooks: _Hooks
+    counts: _Counts = field(default_factory=_Counts)
+    passes_done: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    def run(self) -> Enhanced:
+        """Carry it out."""
+        if self.options.loudness_lufs is not None:
+            with self._pairs() as (found, pairs):
+                self.counts.loudness_gain_db = self._gain_db(found, pairs, self.options.loudness_lufs)
+            self.passes_done = 1
+        with self._pairs() as (found, pairs):
+            level = self.options.report
+            is_wanted = level is not ReportLevel.NONE
+            measurement = Measurement(found.rate_hz, found.channels, level=level) if is_wanted else None
+            spec = output_spec(found, self.options.output_format)
+            warnings = self._render(found, spec, pairs, measurement)
+        self._tell_progress(found, done=True)
+        return self._enhanced(found, spec, measurement, warnings)
+
+    # The two sides of the mix.
+
+    @contextmanager
+    def _pairs(self) -> Iterator[tuple[AudioFormat, Iterator[Pair]]]:
+        """Open what yields dry and wet: the network, or a kept track in its place."""
+        self.counts.read = 0
+        with ExitStack() as stack:
+            recording = stack.enter_context(decode(self.source))
+            found, dry = recording.format, self._dry(recording)
+            if self.options.strength == 0:
+                yield found, ((block, block) for block in dry)
                 return
-            self.read += block.shape[1]
+            kept = stack.enter_context(self.wet.kept()) if self.wet else None
+            if kept:
+                if self.counts.wet_track == "none":
+                    self.counts.wet_track = "reused"
+                yield found, _joined(found, dry, stack.enter_context(reading(kept)))
+                return
+            self.counts.wet_track = "computed"
+            keeper = None
+            if self.wet:
+                keeper = stack.enter_context(writing(self.wet, rate_hz=found.rate_hz, channels=found.channels))
+            yield found, self._computed(found, dry, keeper)
+
+    def _dry(self, recording: Decoding) -> Iterator[Real]:
+        """Yield the recording's blocks, mended; stop at the next one if nobody waits for the rest."""
+        blocks = recording.blocks()
+        while True:
+            self.hooks.stop_if_cancelled()
+            with self.counts.timed("read"):
+                block = next(blocks, None)
+            if block is None:
+                self.counts.missing_s = recording.missing_s
+                return
+            self.counts.read += block.shape[1]
             yield self._mended(block)
-            self.report_progress()
-
-    def report_progress(self, *, done: bool = False) -> None:
-        """Tell how far reading is; the total is the header's word until the end is known."""
-        if self.on_progress:
-            read_s = self.read / self.found.rate_hz
-            self.on_progress(read_s, read_s if done else max(read_s, self.found.declared_s or 0.0))
-
-    def write(self, out: Writer, block: Real) -> None:
-        """Limit, check and write a block."""
-        if not block.shape[1]:
-            return
-        if not self.found.holds_any_level:
-            block, limited = limit(block)
-            self.limited += limited
-        self.nan += int(np.count_nonzero(~np.isfinite(block)))
-        if self.nan:
-            raise EngineError(ErrorCode.ENGINE_FAILED, "The network's answer holds samples that are not numbers.")
-        self.written += block.shape[1]
-        self.peak = max(self.peak, float(np.max(np.abs(block))))
-        with self.timed("write"):
-            out.write(block)
+            self._tell_progress(recording.format)
 
     def _mended(self, block: Real) -> Real:
         """Take what is not a number for silence, and what no recording holds for the loudest that one might."""
         sane = np.abs(block) <= ABSURD  # False for NaN too
         if sane.all():
             return block
-        self.repaired += int(np.count_nonzero(~sane))
+        self.counts.repaired += int(np.count_nonzero(~sane))
         finite = np.where(np.isfinite(block), block, np.float32(0))
         return np.clip(finite, -ABSURD, ABSURD)
 
+    def _computed(self, found: AudioFormat, dry: Iterator[Real], keeper: WetWriter | None) -> Iterator[Pair]:
+        """Run the network; its answer comes later than what it was given."""
+        path = SignalPath(
+            self.model,
+            rate_hz=found.rate_hz,
+            channels=found.channels,
+            dereverb=self.options.dereverb,
+            jobs=self.options.jobs,
+            checkpoint=self.hooks.stop_if_cancelled,
+        )
+        waiting = PairQueue(found.channels, block_frames=found.rate_hz)
+        for block in dry:
+            with self.counts.timed("enhance"):
+                wet = path.process(block)
+            yield from _kept_too(waiting.put(block, wet), keeper)
+        with self.counts.timed("enhance"):
+            wet = path.finish()
+        missing = max(0, waiting.waiting - wet.shape[1])
+        nothing = np.zeros((found.channels, 0), np.float32)
+        yield from _kept_too(waiting.put(nothing, np.pad(wet, ((0, 0), (0, missing)))), keeper)
+        counts = self.counts
+        counts.inferences += path.inferences
+        counts.dereverbed_share, counts.reverberation_s = path.dereverbed_share, path.reverberation_s
 
-def enhance_file(
-    source: Path,
-    sink: Path,
-    *,
-    strength: float,
-    model: Enhancer,
-    on_progress: Progress | None = None,
-    is_cancelled: Callable[[], bool] | None = None,
-) -> EnhanceReport:
-    """Write ``source``, enhanced at ``strength`` in [0, 100], to ``sink``; a failure leaves no sink behind.
+    # Loudness, measured first.
 
-    The output has the input's container, codec, rate, channels, sample format (or bit rate) and tags, and its length.
-    Strength 0 copies the file. All channels go through the network side by side. Above 24 kHz, where the network hears
-    nothing, only the dry share of the mix is kept.
+    def _gain_db(self, found: AudioFormat, pairs: Iterator[Pair], target_lufs: float) -> float | None:
+        """Return what brings the mix to the target; None where there is nothing that could be loud."""
+        meter = LoudnessMeter(found.rate_hz, found.channels)
+        gain = wet_gain(self.options.strength)
+        for dry, wet in pairs:
+            with self.counts.timed("measure"):
+                meter.add(mix(dry, wet, gain))
+        measured_lufs = meter.result().integrated_lufs
+        return None if measured_lufs is None else target_lufs - measured_lufs
 
-    Parameters
-    ----------
-    on_progress
-        Called after each block with (completed_s, total_s); the total is the header's until the end.
-    is_cancelled
-        Asked before each block.
+    # The mix, on its way out.
 
-    Raises
-    ------
-    EngineError
-        Any ``INPUT_*`` code, CANCELLED or ENGINE_FAILED.
-    ValueError
-        If the strength is outside its scale.
-    """
-    if not 0 <= strength <= 100:
-        msg = f"strength is 0 to 100, not {strength}"
-        raise ValueError(msg)
-    run = _Run(source, identify(source), on_progress, is_cancelled)
-    try:
-        if strength == 0:
-            _copy(run, sink)
-        else:
-            _enhance(run, sink, model, wet_gain(strength))
-    except BaseException:
-        sink.unlink(missing_ok=True)
-        raise
-    run.report_progress(done=True)
-    return _report(run, model.name, strength)
+    def _render(
+        self, found: AudioFormat, spec: OutputSpec, pairs: Iterator[Pair], measurement: Measurement | None
+    ) -> tuple[ReportWarning, ...]:
+        """Mix, finish and write; returns the writer's warnings."""
+        if self.options.is_copy:
+            return self._copy(found, spec, pairs, measurement)
+        with encode(self.sink, spec, original=self.source) as out:
+            self._write(found, spec, pairs, measurement, out)
+        return out.warnings
+
+    def _copy(
+        self, found: AudioFormat, spec: OutputSpec, pairs: Iterator[Pair], measurement: Measurement | None
+    ) -> tuple[ReportWarning, ...]:
+        """Strength 0: the input's own bytes, unless its samples had to be mended."""
+        for dry, _ in pairs:
+            self._note(dry, dry, measurement)
+            self.counts.written += dry.shape[1]
+        if self.counts.repaired:
+            self.counts.written = self.counts.repaired = 0
+            with self._pairs() as (_, again), encode(self.sink, spec, original=self.source) as out:
+                self._write(found, spec, again, None, out)
+            return out.warnings
+        for offset in range(0, self.source.size_bytes, COPY_BYTES):
+            self.sink.write_at(offset, self.source.read_at(offset, COPY_BYTES))
+        return ()
+
+    def _write(
+        self,
+        found: AudioFormat,
+        spec: OutputSpec,
+        pairs: Iterator[Pair],
+        measurement: Measurement | None,
+        out: Encoding,
+    ) -> None:
+        options, counts = self.options, self.counts
+        finish = Finish(
+            found.rate_hz,
+            found.channels,
+            gain_db=counts.loudness_gain_db,
+            ceiling_dbtp=options.true_peak_dbtp,
+            holds_any_level=spec.format.holds_any_level,
+        )
+        to_output = Resampler(found.rate_hz, spec.format.rate_hz, found.channels)
+        waiting = PairQueue(found.channels, block_frames=found.rate_hz)
+        gain = wet_gain(options.strength)
+        nothing = np.zeros((found.channels, 0), np.float32)
+        for dry, wet in pairs:
+            for before, after in waiting.put(dry, finish.process(mix(dry, wet, gain))):
+                self._note(before, after, measurement)
+                self._put(out, to_output.process(after))
+        for before, after in waiting.put(nothing, finish.finish()):
+            self._note(before, after, measurement)
+            self._put(out, to_output.process(after))
+        self._put(out, to_output.finish())
+        counts.limited = finish.limited_count
+
+    def _note(self, before: Real, after: Real, measurement: Measurement | None) -> None:
+        """Check and measure what is about to be written."""
+        if not np.isfinite(after).all():
+            self.counts.nan += int(np.count_nonzero(~np.isfinite(after)))
+            raise EngineError(ErrorCode.ENGINE_FAILED, "The network's answer holds samples that are not numbers.")
+        self.counts.peak = max(self.counts.peak, float(np.max(np.abs(after))))
+        if measurement:
+            with self.counts.timed("measure"):
+                measurement.add(before, after)
+
+    def _put(self, out: Encoding, block: Real) -> None:
+        self.counts.written += block.shape[1]
+        with self.counts.timed("write"):
+            out.write(block)
+
+    def _tell_progress(self, found: AudioFormat, *, done: bool = False) -> None:
+        """Tell how far reading is; the total is the header's word until the end is known."""
+        if self.hooks.on_progress is None:
+            return
+        read_s = self.counts.read / found.rate_hz
+        total_s = read_s if done else max(read_s, found.declared_s or 0.0)
+        passes = 1 if self.options.loudness_lufs is None else 2
+        completed_s = total_s if done else (self.passes_done * total_s + read_s) / passes
+        self.hooks.on_progress(completed_s, total_s)
+
+    # The account.
+
+    def _enhanced(
+        self,
+        found: AudioFormat,
+        spec: OutputSpec,
+        measurement: Measurement | None,
+        warnings: tuple[ReportWarning, ...],
+    ) -> Enhanced:
+        counts = self.counts
+        with counts.timed("measure"):
+            measured = None
+            if measurement:
+                added_db = counts.loudness_gain_db or 0.0
+                measured = measurement.finish(before_reverberation_s=counts.reverberation_s, gain_db=added_db)
+            pictures = _draw(measured) if measured else None
+        report = self._report(found, spec, measured, warnings)
+        return Enhanced(report, pictures)
+
+    def _report(
+        self, found: AudioFormat, spec: OutputSpec, measured: Measured | None, warnings: tuple[ReportWarning, ...]
+    ) -> EnhancementReport:
+        options, counts = self.options, self.counts
+        whole_s = time.perf_counter() - self.started
+        duration_s = counts.read / found.rate_hz
+        stages = {stage: round(seconds, 4) for stage, seconds in counts.seconds.items()}
+        return EnhancementReport(
+            model=self.model.name,
+            strength=options.strength,
+            dereverb=options.dereverb,
+            dereverbed_share=counts.dereverbed_share,
+            input=found.facts(counts.read),
+            output=spec.format.facts(counts.written),
+            before=measured.before if measured else None,
+            after=measured.after if measured else None,
+            dnsmos_windows=measured.dnsmos_windows if measured else 0,
+            speech_share=measured.speech_share if measured else None,
+            loudness_target_lufs=options.loudness_lufs,
+            loudness_gain_db=counts.loudness_gain_db,
+            network_inferences=counts.inferences,
+            wet_track=counts.wet_track,
+            nan_count=counts.nan,
+            repaired_count=counts.repaired,
+            limited_count=counts.limited,
+            silent=counts.peak < SILENCE,
+            seconds={**stages, "whole": round(whole_s, 4)},
+            real_time_factor=round(whole_s / duration_s, 5),
+            versions={"engine": ENGINE_VERSION, "onnxruntime": ort.__version__, "python": platform.python_version()},
+            warnings=(*_warnings(counts, options), *warnings, *(measured.warnings if measured else ())),
+        )
 
 
-def _enhance(run: _Run, sink: Path, model: Enhancer, gain: float) -> None:
-    signal = _Enhancer(model, run.found, gain)
-    with writer(sink, run.found) as out:
-        for block in run.blocks():
-            with run.timed("enhance"):
-                mixed = signal.process(block)
-            run.write(out, mixed)
-        with run.timed("enhance"):
-            rest = signal.finish()
-        run.write(out, rest)
+def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Iterator[Pair]:
+    """Pair the input with its kept wet track; both are as long."""
+    waiting = PairQueue(found.channels, block_frames=found.rate_hz)
+    nothing = np.zeros((found.channels, 0), np.float32)
+    for block in dry:
+        yield from waiting.put(block, next(wet, nothing))
+    for block in wet:
+        yield from waiting.put(nothing, block)
 
 
-def _copy(run: _Run, sink: Path) -> None:
-    """Strength 0: the file itself, unless it has to be mended."""
-    for block in run.blocks():
-        run.peak = max(run.peak, float(np.max(np.abs(block))))
-    run.written = run.read
-    if not run.repaired:
-        shutil.copyfile(run.source, sink)
-        return
-    again = _Run(run.source, run.found, None, run.is_cancelled)
-    with writer(sink, run.found) as out:
-        for block in again.blocks():
-            again.write(out, block)
+def _kept_too(pairs: Iterator[Pair], keeper: WetWriter | None) -> Iterator[Pair]:
+    """Pass pairs on, and write their wet half to where it is kept."""
+    for dry, wet in pairs:
+        if keeper:
+            keeper.write(wet)
+        yield dry, wet
 
 
-class _Enhancer:
-    """Resample, enhance, resample back, mix with the input that has waited meanwhile."""
-
-    def __init__(self, model: Enhancer, found: AudioFormat, gain: float) -> None:
-        channels = found.channels
-        self._gain = gain
-        self._up = Resampler(found.rate_hz, RATE_HZ, channels)
-        self._stream = model.stream(channels)
-        self._down = Resampler(RATE_HZ, found.rate_hz, channels)
-        self._dry: Real = np.zeros((channels, 0), np.float32)
-        self._wet: Real = np.zeros((channels, 0), np.float32)
-
-    def process(self, block: Real) -> Real:
-        """Take ``(channels, n)`` at the file's rate, return what is ready, ``(channels, m)``, aligned."""
-        return self._pair(block, self._down.process(self._stream.process(self._up.process(block))))
-
-    def finish(self) -> Real:
-        """Return what is left: as many frames as were given in all."""
-        tail = np.concatenate([self._stream.process(self._up.finish()), self._stream.finish()], axis=1)
-        tail = np.concatenate([self._down.process(tail), self._down.finish()], axis=1)
-        missing = self._dry.shape[1] - self._wet.shape[1] - tail.shape[1]
-        return self._pair(self._dry[:, :0], np.pad(tail, ((0, 0), (0, max(0, missing)))))
-
-    def _pair(self, dry: Real, wet: Real) -> Real:
-        self._dry = np.concatenate([self._dry, dry], axis=1)
-        self._wet = np.concatenate([self._wet, wet], axis=1)
-        ready = min(self._dry.shape[1], self._wet.shape[1])
-        mixed = mix(self._dry[:, :ready], self._wet[:, :ready], self._gain)
-        self._dry, self._wet = self._dry[:, ready:], self._wet[:, ready:]
-        return mixed
+def _draw(measured: Measured) -> Pictures | None:
+    if measured.traces is None:
+        return None
+    return Pictures(draw_spectrogram(measured), draw_waveform(measured), peaks(measured))
 
 
-def _report(run: _Run, model: str, strength: float) -> EnhanceReport:
-    output = run.found.facts(run.written)
-    return EnhanceReport(
-        input=run.found.facts(run.read),
-        output=output,
-        strength=strength,
-        model=model,
-        nan_count=run.nan,
-        repaired_count=run.repaired,
-        limited_count=run.limited,
-        silent=run.peak < SILENCE,
-        seconds={stage: round(seconds, 4) for stage, seconds in run.seconds.items()},
-        real_time_factor=round(sum(run.seconds.values()) / output.duration_s, 5),
-        warnings=tuple(_warnings(run)),
-    )
-
-
-def _warnings(run: _Run) -> Iterator[str]:
-    if run.repaired:
-        yield f"{run.repaired} samples of the input were not numbers or absurdly large and were mended"
-    if run.limited:
-        yield f"{run.limited} samples were limited"
-    if run.peak < SILENCE:
-        yield "the result is silent"
-    if run.found.has_cover:
-        yield "the cover art was left out"
-    if run.found.declared_s and run.read / run.found.rate_hz < CUT_SHORT * run.found.declared_s:
-        yield "the file breaks off before the end that its header declares"
+def _warnings(counts: _Counts, options: EnhanceOptions) -> Iterator[ReportWarning]:
+    if counts.repaired:
+        message = f"{counts.repaired} samples of the input were not numbers or absurdly large and were mended"
+        yield ReportWarning(code=WarningCode.SAMPLES_MENDED, message=message)
+    if counts.limited:
+        yield ReportWarning(code=WarningCode.SAMPLES_LIMITED, message=f"{counts.limited} samples were limited")
+    if counts.peak < SILENCE:
+        yield ReportWarning(code=WarningCode.SILENT, message="the result is silent")
+    if counts.missing_s:
+        message = f"the file breaks off {counts.missing_s:.1f} s before the end that its header declares"
+        yield ReportWarning(code=WarningCode.TRUNCATED, message=message)
+    if options.loudness_lufs is not None and counts.loudness_gain_db is None:
+        message = "nothing in the recording is loud enough to be brought to the target"
+        yield ReportWarning(code=WarningCode.TARGET_NOT_REACHED, message=message)

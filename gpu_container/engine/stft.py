@@ -25,8 +25,7 @@ WINDOW = vorbis_window(FFT)
 def analyse(signal: Real) -> Complex:
     """Transform ``(B, (T + 1) * HOP)``, the first hop being the one before, to ``(B, T, BINS)``."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, FFT, axis=-1)[..., ::HOP, :]  # (B, T, FFT)
-    spectrum = scipy.fft.rfft(frames * WINDOW, axis=-1)
-    return spectrum.astype(np.complex64) * np.float32(1 / FFT)
+    return scipy.fft.rfft(frames * WINDOW, axis=-1, norm="forward")  # (B, T, BINS), scaled by 1 / FFT
 
 
 def synthesise(spectrum: Complex, overlap: Real) -> tuple[Real, Real]:
@@ -44,7 +43,8 @@ def synthesise(spectrum: Complex, overlap: Real) -> tuple[Real, Real]:
     overlap
         ``(B, HOP)`` for the next block.
     """
-    frames = scipy.fft.irfft(spectrum, n=FFT, axis=-1).astype(np.float32) * np.float32(FFT) * WINDOW  # (B, T, FFT)
+    frames = scipy.fft.irfft(spectrum, n=FFT, axis=-1, norm="forward")  # (B, T, FFT)
+    frames *= WINDOW
     signal = frames[..., :HOP].copy()
     signal[:, 1:] += frames[:, :-1, HOP:]
     signal[:, 0] += overlap

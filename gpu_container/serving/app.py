@@ -27,10 +27,12 @@ class Health(StrEnum):
 
     LOADING = "loading"
     READY = "ready"
-    BROKEN = "broken"
+    BUSY = "busy"
+    FAILED = "failed"
 
 
-_PING_STATUS = {Health.LOADING: 503, Health.READY: 200, Health.BROKEN: 500}
+# A busy container is a healthy one: SageMaker would replace it for anything else than 200.
+_PING_STATUS = {Health.LOADING: 503, Health.READY: 200, Health.BUSY: 200, Health.FAILED: 500}
 
 
 class _Container:
@@ -59,14 +61,15 @@ class _Container:
         except Exception:  # noqa: BLE001 - whatever it is, /ping must tell
             # SageMaker replaces a container whose health check fails; the log says why.
             _LOG.exception("models cannot be loaded")
-            self._health = Health.BROKEN
+            self._health = Health.FAILED
             return
         self._health = Health.READY
         _LOG.info("ready")
 
     async def ping(self, _: Request) -> Response:
         """Say whether orders are welcome."""
-        return JSONResponse({"status": self._health}, _PING_STATUS[self._health])
+        health = Health.BUSY if self._health is Health.READY and self._slots.locked() else self._health
+        return JSONResponse({"status": health}, _PING_STATUS[health])
 
     async def invocations(self, request: Request) -> Response:
         """Carry out one order; SageMaker files the answer under OutputLocation or FailureLocation by its status."""

@@ -4,17 +4,14 @@ Both answer with a document of the contract. What retrying can help (storage, a 
 that Step Functions' own Retry sees it.
 """
 
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from gpu_container.contract import ProbeOrder, WorkOrder
-from gpu_container.serving import logs
+from gpu_container.serving import logs, probing
 from gpu_container.serving.clients import Clients, make_clients
-from gpu_container.serving.sandbox import probe_in_child
 from gpu_container.serving.settings import ServingSettings
-from gpu_container.serving.storage import download
+from gpu_container.serving.storage import S3Source
 from gpu_container.serving.worker import Worker
 
 Document = dict[str, Any]
@@ -30,10 +27,8 @@ def probe(event: Document, _context: object) -> Document:
     """
     order = ProbeOrder.model_validate(event)
     settings = _settings()
-    with tempfile.TemporaryDirectory(prefix="probe-", dir=settings.work_dir) as folder:
-        path = Path(folder, "input")
-        download(_clients().s3, order.input, path)
-        answer = probe_in_child(path, limit_s=settings.probe_limit_s, memory_bytes=settings.probe_memory_bytes)
+    with S3Source(_clients().s3, order.input) as source:
+        answer = probing.answer(source, limit_s=settings.probe_limit_s, memory_bytes=settings.probe_memory_bytes)
     return answer.model_dump(mode="json")
 
 

@@ -1,13 +1,51 @@
 """Where the worker gets its real engine and its real clients: the only place that knows both."""
 
-from gpu_container.engine.models import load_model
-from gpu_container.engine.pipeline import enhance_file
+from collections.abc import Callable
+
+from gpu_container.contract import WorkOrder
+from gpu_container.engine.byte_io import ByteSink, ByteSource
+from gpu_container.engine.ensemble import Enhancer
+from gpu_container.engine.models import load_model, model_version
+from gpu_container.engine.pipeline import ENGINE_VERSION, Enhanced, EnhanceOptions, enhance
+from gpu_container.engine.wet import WetStore
 from gpu_container.serving.clients import make_clients
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.worker import Worker
 
 
+class AudioEngine:
+    """The engine as orders speak to it."""
+
+    def enhance(
+        self,
+        order: WorkOrder,
+        source: ByteSource,
+        sink: ByteSink,
+        *,
+        model: Enhancer,
+        wet: WetStore | None,
+        on_progress: Callable[[float, float], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Enhanced:
+        """Enhance ``source`` into ``sink`` as the order says."""
+        options = EnhanceOptions(
+            strength=order.strength,
+            dereverb=order.dereverb,
+            output_format=order.output_format,
+            loudness_lufs=order.loudness_lufs,
+            true_peak_dbtp=order.true_peak_dbtp,
+            report=order.report,
+        )
+        return enhance(
+            source, sink, model=model, options=options, wet=wet, on_progress=on_progress, is_cancelled=is_cancelled
+        )
+
+    def wet_version(self, model: str) -> str:
+        """Return the fingerprint of engine and model."""
+        return f"{ENGINE_VERSION}:{model_version(model)}"
+
+
 def make_worker(settings: ServingSettings) -> Worker:
     """Make a worker on AWS and the engine; no model is loaded yet."""
-    return Worker(settings, make_clients(settings), ModelShelf(load_model), enhance_file)
+    return Worker(settings, make_clients(settings), ModelShelf(load_model), AudioEngine())

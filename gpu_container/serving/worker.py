@@ -1,50 +1,59 @@
-"""One order from start to end: fetch, enhance, store, and tell those who wait how it goes.
+"""One order from start to end: read, enhance, store, and tell those who wait how it goes.
 
-The file is decoded inside this process (see ``sandbox`` for what is and is not protected from a hostile file).
+Audio streams through: from S3 by ranges, to S3 by parts. What a stranger wrote is parsed in a child process
+(``engine.codecs``); here there are only samples.
 """
 
+import json
 import logging
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from gpu_container.contract import AudioFacts, ErrorCode, WorkFailure, WorkOrder, WorkResult
+from gpu_container.contract import ErrorCode, ObjectRef, ReportLevel, WorkFailure, WorkOrder, WorkResult
 from gpu_container.engine.errors import EngineError
 from gpu_container.serving.clients import Clients
 from gpu_container.serving.heartbeat import Heartbeat
 from gpu_container.serving.logs import about
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
-from gpu_container.serving.storage import StorageError, StoredObject, download, upload
+from gpu_container.serving.storage import S3Sink, S3Source, StorageError, StoredObject, store, storing
 
 if TYPE_CHECKING:
+    from gpu_container.engine.byte_io import ByteSink, ByteSource
     from gpu_container.engine.ensemble import Enhancer
-    from gpu_container.engine.pipeline import EnhanceReport
+    from gpu_container.engine.pipeline import Enhanced
+    from gpu_container.engine.wet import WetStore
 
 _LOG = logging.getLogger(__name__)
 
-_FETCHED_PERCENT = 2.0
-_ENHANCED_PERCENT = 97.0
+_ENHANCED_PERCENT: Final = 97.0
+_WET_VERSION: Final = "cleartake-wet"
+"""Name of the metadata that says which engine and model made a wet track."""
 
 
-class Enhance(Protocol):
-    """The engine's one verb; ``gpu_container.engine.pipeline.enhance_file`` outside the tests."""
+class Engine(Protocol):
+    """What the worker wants of the engine; ``wiring.AudioEngine`` outside the tests."""
 
-    def __call__(
+    def enhance(
         self,
-        source: Path,
-        sink: Path,
+        order: WorkOrder,
+        source: "ByteSource",
+        sink: "ByteSink",
         *,
-        strength: float,
         model: "Enhancer",
-        on_progress: Callable[[float, float], None] | None,
-        is_cancelled: Callable[[], bool] | None,
-    ) -> "EnhanceReport":
-        """Enhance ``source`` into ``sink``."""
+        wet: "WetStore | None",
+        on_progress: Callable[[float, float], None],
+        is_cancelled: Callable[[], bool],
+    ) -> "Enhanced":
+        """Enhance ``source`` into ``sink`` as the order says."""
+        ...
+
+    def wet_version(self, model: str) -> str:
+        """Return what a kept wet track must have been made by to be used again."""
         ...
 
 
@@ -61,7 +70,7 @@ class Worker:
     settings: ServingSettings
     clients: Clients
     models: ModelShelf
-    enhance: Enhance
+    engine: Engine
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, order: WorkOrder) -> WorkResult | WorkFailure:
@@ -72,7 +81,8 @@ class Worker:
             if isinstance(outcome, WorkFailure):
                 _LOG.warning("order failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
             else:
-                _LOG.info("order done", extra=outcome.model_dump(include={"seconds", "real_time_factor"}))
+                told = {"seconds", "real_time_factor", "network_inferences"}
+                _LOG.info("order done", extra=outcome.model_dump(include=told))
             return outcome
 
     def _outcome(self, order: WorkOrder) -> WorkResult | WorkFailure:
@@ -93,6 +103,36 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class S3Wet:
+    """A wet track's place in S3, valid for one version of engine and model."""
+
+    clients: Clients
+    ref: ObjectRef
+    version: str
+
+    @contextmanager
+    def kept(self) -> "Iterator[ByteSource | None]":
+        """Open the kept track; None where there is none, or another version made it."""
+        try:
+            source = S3Source(self.clients.s3, self.ref)
+        except StorageError as error:
+            if error.retryable:
+                raise
+            yield None
+            return
+        with source:
+            yield source if source.metadata.get(_WET_VERSION) == self.version else None
+
+    @contextmanager
+    def keep(self) -> "Iterator[ByteSink]":
+        """Take a new track; it is there when the context ends well."""
+        sink = S3Sink(self.clients.s3, self.ref, "audio/flac", {_WET_VERSION: self.version})
+        with storing(sink):
+            yield sink
+            sink.finish()
+
+
+@dataclass(frozen=True)
 class _Attempt:
     """The steps of one order, with what they share."""
 
@@ -102,32 +142,35 @@ class _Attempt:
     started: float = field(default_factory=time.monotonic)
 
     def result(self) -> WorkResult:
-        settings, s3 = self.worker.settings, self.worker.clients.s3
-        with tempfile.TemporaryDirectory(prefix="order-", dir=settings.work_dir) as folder:
-            # The client's file names come no further than the orchestration; the engine goes by the bytes.
-            source, sink = Path(folder, "input"), Path(folder, "output")
-            self._stop_if_cancelled()
-            download(s3, self.order.input, source)
-            self.heartbeat.report(_FETCHED_PERCENT)
-            report = self._enhance(source, sink)
+        order, s3 = self.order, self.worker.clients.s3
+        self._stop_if_cancelled()
+        model = self.worker.models.get(order.model)
+        sink = S3Sink(s3, order.output, order.content_type)
+        with S3Source(s3, order.input) as source, storing(sink):
+            enhanced = self._enhance(source, sink, model)
             # Nobody waits for it: leave no output behind.
             self._stop_if_cancelled()
-            stored = upload(s3, sink, self.order.output, content_type=self.order.content_type)
-        return self._describe(report, stored)
+            stored = sink.finish()
+        return self._describe(enhanced, stored, self._store_extras(enhanced))
 
-    def _enhance(self, source: Path, sink: Path) -> "EnhanceReport":
-        return self.worker.enhance(
+    def _enhance(self, source: S3Source, sink: S3Sink, model: "Enhancer") -> "Enhanced":
+        return self.worker.engine.enhance(
+            self.order,
             source,
             sink,
-            strength=self.order.strength,
-            model=self.worker.models.get(self.order.model),
+            model=model,
+            wet=self._wet(),
             on_progress=self._on_progress,
             is_cancelled=self._is_cancelled,
         )
 
+    def _wet(self) -> S3Wet | None:
+        ref = self.order.wet
+        return S3Wet(self.worker.clients, ref, self.worker.engine.wet_version(self.order.model)) if ref else None
+
     def _on_progress(self, completed_s: float, total_s: float) -> None:
         share = min(completed_s / total_s, 1.0) if total_s > 0 else 0.0
-        self.heartbeat.report(_FETCHED_PERCENT + share * (_ENHANCED_PERCENT - _FETCHED_PERCENT))
+        self.heartbeat.report(share * _ENHANCED_PERCENT)
 
     def _is_cancelled(self) -> bool:
         return self.heartbeat.unwanted or self.worker.stopping.is_set()
@@ -136,21 +179,46 @@ class _Attempt:
         if self._is_cancelled():
             raise EngineError(ErrorCode.CANCELLED, "cancelled before the work was done")
 
-    def _describe(self, report: "EnhanceReport", stored: StoredObject) -> WorkResult:
+    def _store_extras(self, enhanced: "Enhanced") -> dict[str, ObjectRef]:
+        """Put the report and the pictures beside the result."""
+        if self.order.report is ReportLevel.NONE:
+            return {}
+        extras = {"report": (_json(enhanced.report.model_dump(mode="json")), "json", "application/json")}
+        if pictures := enhanced.pictures:
+            extras |= {
+                "spectrogram": (pictures.spectrogram, "png", "image/png"),
+                "waveform": (pictures.waveform, "png", "image/png"),
+                "peaks": (_json(pictures.peaks.model_dump(mode="json")), "json", "application/json"),
+            }
+        return {name: self._store(name, *extra) for name, extra in extras.items()}
+
+    def _store(self, name: str, data: bytes, extension: str, content_type: str) -> ObjectRef:
+        beside = self.order.output
+        ref = ObjectRef(bucket=beside.bucket, key=f"{beside.key}.{name}.{extension}")
+        return store(self.worker.clients.s3, data, ref, content_type=content_type).ref
+
+    def _describe(self, enhanced: "Enhanced", stored: StoredObject, extras: dict[str, ObjectRef]) -> WorkResult:
+        report = enhanced.report
         return WorkResult(
             job_id=self.order.job_id,
             attempt=self.order.attempt,
             output=stored.ref,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
-            facts=AudioFacts.model_validate(report.output, from_attributes=True),
+            facts=report.output,
             nan_count=report.nan_count,
             silent=report.silent,
             model=self.order.model,
             seconds=round(time.monotonic() - self.started, 3),
             real_time_factor=report.real_time_factor,
-            warnings=tuple(report.warnings),
+            network_inferences=report.network_inferences,
+            warnings=tuple(warning.message for warning in report.warnings),
+            **extras,
         )
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _failure(order: WorkOrder, code: ErrorCode, message: str, *, retryable: bool) -> WorkFailure:

@@ -1,16 +1,28 @@
 """``cleartake engine …``: the engine alone, no cloud."""
 
 import argparse
-import dataclasses
 import json
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from gpu_container.contract import (
+    DEFAULT_TRUE_PEAK_DBTP,
+    MAX_LOUDNESS_LUFS,
+    MIN_LOUDNESS_LUFS,
+    Dereverb,
+    OutputFormat,
+    ReportLevel,
+)
+
 if TYPE_CHECKING:
     from gpu_container.engine.ensemble import Enhancer
+    from gpu_container.engine.pipeline import EnhanceOptions, Pictures
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,9 +30,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("engine", help="run the audio engine alone")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the enhanced files")
-    parser.add_argument("--strength", type=_strength, default=100.0, help="0 (the input) to 100 (all of it)")
-    parser.add_argument("--model", default="dfn3", metavar="NAME")
+    parser.add_argument("--strength", type=_between(0, 100), default=100.0, help="0 (the input) to 100 (all of it)")
+    parser.add_argument("--model", default="dfn3", metavar="NAME", help="dfn3 (the default), dfn3-ll or dfn3-hq")
+    parser.add_argument("--dereverb", choices=list(Dereverb), default=Dereverb.AUTO, help="take echo away, too")
+    parser.add_argument("--format", choices=list(OutputFormat), help="of the results; the input's own by default")
+    parser.add_argument(
+        "--loudness", type=_between(MIN_LOUDNESS_LUFS, MAX_LOUDNESS_LUFS), metavar="LUFS", help="bring to this loudness"
+    )
+    parser.add_argument("--true-peak", type=_between(-9, 0), default=DEFAULT_TRUE_PEAK_DBTP, metavar="DBTP")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads: over files, or over a lone long one")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was done, as JSON")
+    parser.add_argument("--report-level", choices=[ReportLevel.BASIC, ReportLevel.FULL], default=ReportLevel.FULL)
+    parser.add_argument("--pictures", action="store_true", help="draw each file before and after, beside its result")
     parser.set_defaults(run=run)
 
 
@@ -35,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"cleartake: {error.message}", file=sys.stderr)
         return 1
     arguments.out.mkdir(parents=True, exist_ok=True)
-    reports = _enhance_all(arguments.files, arguments.out, arguments.strength, model)
+    reports = _enhance_all(arguments, model)
     if arguments.report:
         arguments.report.write_text(json.dumps(reports, indent=2) + "\n")
     failed = [report for report in reports if "error" in report]
@@ -44,43 +65,94 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _enhance_all(files: list[Path], out: Path, strength: float, model: "Enhancer") -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Batch:
+    """What all files share."""
+
+    model: "Enhancer"
+    options: "EnhanceOptions"
+    progress: Progress
+    pictures: bool
+
+    def enhance(self, path: Path, target: Path) -> dict[str, Any]:
+        """Enhance one file; its report, or what went wrong."""
+        from gpu_container.engine.errors import EngineError  # noqa: PLC0415
+        from gpu_container.engine.pipeline import enhance_file  # noqa: PLC0415
+
+        task = self.progress.add_task(path.name, total=None)
+
+        def advance(completed_s: float, total_s: float) -> None:
+            self.progress.update(task, completed=completed_s, total=total_s)
+
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            done = enhance_file(path, partial, model=self.model, options=self.options, on_progress=advance)
+            partial.replace(target)
+        except (EngineError, OSError) as error:
+            code = error.code.value if isinstance(error, EngineError) else "storage_failed"
+            return {"file": str(path), "error": {"code": code, "message": str(error)}}
+        if self.pictures and done.pictures:
+            _store(done.pictures, target)
+        return {"file": str(path), "result": str(target), **done.report.model_dump(mode="json")}
+
+
+def _enhance_all(arguments: argparse.Namespace, model: "Enhancer") -> list[dict[str, Any]]:
+    files, jobs = arguments.files, max(1, arguments.jobs)
+    at_once = min(jobs, len(files))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        return [_enhance_one(path, _target(out, path, files), strength, model, progress) for path in files]
+    options = _options(arguments, jobs=jobs // at_once)
+    targets = [_target(arguments.out, path, files, arguments.format) for path in files]
+    with Progress(*columns) as progress, ThreadPoolExecutor(at_once) as pool:
+        batch = _Batch(_sharing(model, at_once), options, progress, arguments.pictures)
+        return list(pool.map(batch.enhance, files, targets))
 
 
-def _target(out: Path, path: Path, files: list[Path]) -> Path:
+def _sharing(model: "Enhancer", at_once: int) -> "Enhancer":
+    """Let files that are enhanced at once share the network's calls."""
+    from gpu_container.engine.batching import Batcher  # noqa: PLC0415
+
+    return Batcher(model) if at_once > 1 else model
+
+
+def _options(arguments: argparse.Namespace, *, jobs: int) -> "EnhanceOptions":
+    from gpu_container.engine.pipeline import EnhanceOptions  # noqa: PLC0415
+
+    level = ReportLevel.FULL if arguments.pictures else arguments.report_level
+    return EnhanceOptions(
+        strength=arguments.strength,
+        dereverb=Dereverb(arguments.dereverb),
+        output_format=OutputFormat(arguments.format) if arguments.format else None,
+        loudness_lufs=arguments.loudness,
+        true_peak_dbtp=arguments.true_peak,
+        report=level if arguments.report or arguments.pictures else ReportLevel.NONE,
+        jobs=jobs,
+    )
+
+
+def _store(pictures: "Pictures", target: Path) -> None:
+    target.with_name(f"{target.name}.spectrogram.png").write_bytes(pictures.spectrogram)
+    target.with_name(f"{target.name}.waveform.png").write_bytes(pictures.waveform)
+    target.with_name(f"{target.name}.peaks.json").write_text(pictures.peaks.model_dump_json())
+
+
+def _target(out: Path, path: Path, files: list[Path], wanted: str | None) -> Path:
     """Return where a file's result goes; files of one name from different folders keep apart."""
-    same = [other for other in files if other.name == path.name]
+
+    def name_of(file: Path) -> str:
+        return f"{file.stem}.{wanted}" if wanted else file.name
+
+    same = [other for other in files if name_of(other) == name_of(path)]
     prefix = f"{same.index(path) + 1}-" if len(same) > 1 else ""
-    return out / f"{prefix}{path.name}"
+    return out / f"{prefix}{name_of(path)}"
 
 
-def _enhance_one(path: Path, target: Path, strength: float, model: "Enhancer", progress: Progress) -> dict[str, Any]:
-    from gpu_container.engine.errors import EngineError  # noqa: PLC0415
-    from gpu_container.engine.pipeline import enhance_file  # noqa: PLC0415
+def _between(lowest: float, highest: float) -> Callable[[str], float]:
+    """Return an argument's type: a number from ``lowest`` to ``highest``."""
 
-    task = progress.add_task(path.name, total=None)
+    def number(text: str) -> float:
+        value = float(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{lowest:g} to {highest:g} is possible")
+        return value
 
-    def advance(completed_s: float, total_s: float) -> None:
-        progress.update(task, completed=completed_s, total=total_s)
-
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        report = enhance_file(path, partial, strength=strength, model=model, on_progress=advance)
-        partial.replace(target)
-    except (EngineError, OSError) as error:
-        partial.unlink(missing_ok=True)
-        code = error.code.value if isinstance(error, EngineError) else "storage_failed"
-        return {"file": str(path), "error": {"code": code, "message": str(error)}}
-    facts = {"input": report.input.model_dump(), "output": report.output.model_dump()}
-    return {"file": str(path), "result": str(target), **dataclasses.asdict(report), **facts}
-
-
-def _strength(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        msg = "strength is 0 to 100"
-        raise argparse.ArgumentTypeError(msg)
-    return value
+    return number

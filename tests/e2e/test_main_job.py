@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from gpu_container.engine.audio_io import blocks, probe
-from gpu_container.engine.formats import identify
+from scripts.recordings import read
 from tests.e2e.cloud import ASSETS, Api, Cloud
+from tests.engine.files import facts
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_noisy_mp3_in_clean_mp3_out(api: Api, ready: dict[str, Any], recording: 
     before, after = tmp_path / "before", tmp_path / "after"
     before.write_bytes(recording)
     after.write_bytes(answer.content)
-    was, became = probe(before), probe(after)
+    was, became = facts(before), facts(after)
     assert (became.container, became.rate_hz, became.channels) == ("mp3", was.rate_hz, was.channels)
     assert abs(became.duration_s - was.duration_s) <= 0.05
     assert _noise_floor_db(after) < _noise_floor_db(before) - 15
@@ -138,7 +138,7 @@ def test_the_command_line_drives_the_same_api(api: Api, cloud: Cloud, tmp_path: 
 
 def _noise_floor_db(path: Path) -> float:
     """Return the level of the quietest tenth of the 50 ms frames."""
-    signal = np.concatenate(list(blocks(path, identify(path))), axis=1)[0]
+    signal = read(path)[0][0]
     frames = signal[: len(signal) // 2205 * 2205].reshape(-1, 2205)
     return float(np.percentile(10 * np.log10(np.mean(frames**2, axis=1) + 1e-12), 10))
 

@@ -8,12 +8,11 @@ import pytest
 import soundfile as sf
 
 from gpu_container.contract import ErrorCode
-from gpu_container.engine.audio_io import probe
 from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.errors import EngineError
-from gpu_container.engine.pipeline import enhance_file
 from gpu_container.engine.stft import Real
-from tests.engine.files import write_lossy, write_pcm
+from tests.engine.files import facts, write_lossy, write_pcm
+from tests.engine.run import enhance_file
 from tests.engine.signals import noisy_voice
 
 
@@ -23,7 +22,7 @@ def test_a_playlist_does_not_make_the_decoder_open_other_files(tmp_path: Path, v
     for name in ("other.aac", "missing.aac"):
         (tmp_path / "in").write_text(f"ffconcat version 1.0\nfile {name}\n")
         with pytest.raises(EngineError) as caught:
-            probe(tmp_path / "in")
+            facts(tmp_path / "in")
         messages.append(caught.value.message)
 
     # Different answers would mean that the other file had been looked at.

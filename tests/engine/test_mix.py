@@ -49,6 +49,15 @@ def test_the_limiter_leaves_what_is_not_loud_alone(signal: Real) -> None:
     assert np.array_equal(limited, signal)
 
 
+def test_the_limiter_begins_at_its_knee() -> None:
+    knee = np.float32(KNEE)
+    below = np.array([[-knee, np.nextafter(-knee, np.float32(0)), knee]], np.float32)
+    beyond = np.array([[np.float32(KNEE + 0.001)]], np.float32)
+
+    assert limit(below)[0] is below
+    assert limit(beyond)[0] == pytest.approx(beyond, abs=1e-5)
+
+
 def test_the_limiter_keeps_order() -> None:
     rising = np.linspace(-3, 3, 2_001, dtype=np.float32)[None]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpu_container.contract import ErrorCode
-from gpu_container.engine import audio_io
+from gpu_container.contract import EnhancementReport as EnhanceReport
+from gpu_container.contract import ErrorCode, WarningCode
 from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.mix import wet_gain
-from gpu_container.engine.pipeline import EnhanceReport, enhance_file
 from gpu_container.engine.stft import Real
-from tests.engine.files import read, write_lossy, write_pcm
+from tests.engine.files import facts, read, write_lossy, write_pcm
+from tests.engine.run import enhance_file
 from tests.engine.signals import error_db, level_db, noisy_voice
 
 
@@ -111,7 +111,7 @@ def test_samples_that_are_not_numbers_are_taken_for_silence(tmp_path: Path, mode
     expected, _ = _enhanced(tmp_path, model, mended, 70)
     assert np.array_equal(enhanced, expected)
     assert report.repaired_count == 3
-    assert any("not numbers" in warning for warning in report.warnings)
+    assert WarningCode.SAMPLES_MENDED in {warning.code for warning in report.warnings}
 
 
 @pytest.mark.parametrize("strength", [0, 80])
@@ -165,7 +165,7 @@ def test_a_recording_over_the_limit_is_refused(tmp_path: Path, voice: Real) -> N
     source = write_pcm(tmp_path / "in", voice, 48_000, container="WAV", subtype="PCM_16")
 
     with pytest.raises(EngineError) as caught:
-        audio_io.probe(source, max_duration_s=3.0)
+        facts(source, max_duration_s=3.0)
 
     assert caught.value.code is ErrorCode.INPUT_TOO_LONG
 
@@ -174,7 +174,7 @@ MEMORY_SCRIPT = """
 import resource, sys
 from pathlib import Path
 from gpu_container.engine.models import load_model
-from gpu_container.engine.pipeline import enhance_file
+from tests.engine.run import enhance_file
 enhance_file(Path(sys.argv[1]), Path(sys.argv[2]), strength=80, model=load_model("dfn3"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,7 +11,20 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
+from gpu_container.contract import (
+    AudioFacts,
+    EnhancementReport,
+    ObjectRef,
+    ProgressKey,
+    ReportLevel,
+    ReportWarning,
+    WarningCode,
+    WaveformPeaks,
+    WorkOrder,
+)
+from gpu_container.engine.byte_io import ByteSink, ByteSource
+from gpu_container.engine.pipeline import Enhanced, Pictures
+from gpu_container.engine.wet import WetStore
 from gpu_container.serving.clients import Clients, make_clients
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
@@ -43,17 +55,48 @@ class FakeStepFunctions:
 
 @dataclass
 class FakeEngine:
-    """Writes ``enhanced:`` and the input; ``during`` runs in the middle and may raise."""
+    """Writes ``enhanced:`` and the input, keeps a wet track; ``during`` runs in the middle and may raise."""
 
     during: Callable[["Call"], None] | None = None
     calls: int = 0
+    computed: int = 0
+    version: str = "1"
 
-    def __call__(self, source: Path, sink: Path, *, strength: float, model: Any, **hooks: Any) -> Any:
+    def enhance(
+        self, order: WorkOrder, source: ByteSource, sink: ByteSink, *, model: Any, wet: WetStore | None, **hooks: Any
+    ) -> Enhanced:
         self.calls += 1
+        speech = source.read_at(0, source.size_bytes)
+        sink.write_at(0, b"enhanced:" + speech)
         if self.during:
             self.during(Call(**hooks))
-        sink.write_bytes(b"enhanced:" + source.read_bytes())
-        return SimpleNamespace(output=FACTS, nan_count=0, silent=False, real_time_factor=0.02, warnings=("quiet",))
+        reused = bool(wet) and self._take_or_keep(wet, speech)
+        self.computed += not reused
+        report = EnhancementReport(
+            model=order.model,
+            strength=order.strength,
+            input=FACTS,
+            output=FACTS,
+            network_inferences=0 if reused else 2,
+            real_time_factor=0.02,
+            warnings=(ReportWarning(code=WarningCode.SILENT, message="quiet"),),
+        )
+        peaks = WaveformPeaks(sample_rate=48_000, samples_per_pixel=512, length=1, data=(-1, 1))
+        is_full = order.report is ReportLevel.FULL
+        return Enhanced(report, Pictures(b"spectrogram", b"waveform", peaks) if is_full else None)
+
+    def wet_version(self, model: str) -> str:
+        return f"{self.version}:{model}"
+
+    @staticmethod
+    def _take_or_keep(wet: WetStore, speech: bytes) -> bool:
+        with wet.kept() as kept:
+            if kept:
+                assert kept.read_at(0, 100) == b"wet:" + speech
+                return True
+        with wet.keep() as sink:
+            sink.write_at(0, b"wet:" + speech)
+        return False
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,11 @@ def test_orders_over_the_limit_are_refused(client: httpx.Client, order: WorkOrde
         first = background.submit(client.post, "/invocations", content=body)
         assert begun.wait(5)
         second = client.post("/invocations", content=body)
+        ping = client.get("/ping")
         gate.set()
         assert first.result(5).status_code == 200
     assert (second.status_code, second.json()["error"]) == (503, "Busy")
+    assert (ping.status_code, ping.json()) == (200, {"status": "busy"}), "a busy container is not replaced"
     assert client.post("/invocations", content=body).status_code == 200, "the slot is free again"
 
 

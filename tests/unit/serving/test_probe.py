@@ -1,85 +1,68 @@
-"""Probing in a child process, and the Lambda handlers around it and around the worker."""
+"""Probing, and the Lambda handlers around it and around the worker."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile as sf
 
 from gpu_container.contract import ErrorCode, ProbeFailure, ProbeResult, WorkOrder
-from gpu_container.serving import lambda_handler, sandbox
+from gpu_container.engine.byte_io import ByteSource, FileSource
+from gpu_container.engine.errors import EngineError
+from gpu_container.serving import lambda_handler, probing
 from gpu_container.serving.clients import Clients
-from gpu_container.serving.sandbox import ProbeCrashError, probe_in_child
+from gpu_container.serving.probing import ProbeCrashError
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.storage import StorageError
 from gpu_container.serving.worker import Worker
 
 from .conftest import BUCKET, FACTS
 
-DECODERS = {
-    "answers": "print(PROBE_RESULT)",
-    "refuses": "print(PROBE_FAILURE); sys.exit(3)",
-    "hangs": "time.sleep(60)",
-    "crashes": "os.kill(os.getpid(), signal.SIGSEGV)",
-    "spins": "resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass",
-    "breaks": "sys.exit('the file says: secret')",
-    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
-}
 
-
-@pytest.fixture
-def probe_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Probe with one of the decoders above in place of the engine's."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sandbox, "_MODULE", "decoder")
-
-    def probe(name: str, *, limit_s: float = 20) -> ProbeResult | ProbeFailure:
-        result = ProbeResult(facts=FACTS).model_dump_json()
-        refused = ProbeFailure(error_code=ErrorCode.INPUT_EMPTY, message="no frames").model_dump_json()
-        code = "import os, resource, signal, sys, time\n"
-        code += f"PROBE_RESULT = {result!r}\nPROBE_FAILURE = {refused!r}\n"
-        (tmp_path / "decoder.py").write_text(code + DECODERS[name])
-        return probe_in_child(tmp_path / "input", limit_s=limit_s, memory_bytes=2**30)
+def _probe_that_raises(code: ErrorCode) -> Any:
+    def probe(*_: object, **__: object) -> None:
+        raise EngineError(code, "what happened")
 
     return probe
 
 
-def test_answer_and_refusal_come_through(probe_with: Any) -> None:
-    assert probe_with("answers") == ProbeResult(facts=FACTS)
-    assert probe_with("refuses") == ProbeFailure(error_code=ErrorCode.INPUT_EMPTY, message="no frames")
+def probed(path: Path, *, limit_s: float) -> ProbeResult | ProbeFailure:
+    with FileSource(path) as source:
+        return probing.answer(source, limit_s=limit_s, memory_bytes=2**30)
 
 
-@pytest.mark.parametrize(("name", "limit_s"), [("hangs", 0.3), ("crashes", 20), ("spins", 20)])
-def test_file_that_brings_the_decoder_down_is_corrupt(probe_with: Any, name: str, limit_s: float) -> None:
-    answer = probe_with(name, limit_s=limit_s)
+def test_a_good_file_is_described_and_a_bad_one_refused(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    sf.write(good, np.zeros((4_800, 2)), 48_000, format="WAV")
+    bad.write_bytes(b"not audio")
 
-    assert (answer.outcome, answer.error_code) == ("failed", ErrorCode.INPUT_CORRUPT)
+    described = probed(good, limit_s=20)
+    refused = probed(bad, limit_s=20)
+
+    assert isinstance(described, ProbeResult)
+    assert (described.facts.container, described.facts.channels, described.facts.frames) == ("wav", 2, 4_800)
+    assert isinstance(refused, ProbeFailure)
+    assert refused.error_code is ErrorCode.INPUT_CORRUPT
 
 
-@pytest.mark.parametrize("name", ["breaks", "killed"])
-def test_our_own_trouble_is_not_blamed_on_the_file(probe_with: Any, name: str) -> None:
-    with pytest.raises(ProbeCrashError) as caught:
-        probe_with(name)
-    assert "secret" not in str(caught.value)
+def test_a_probe_that_takes_too_long_blames_the_file(tmp_path: Path) -> None:
+    sf.write(tmp_path / "long", np.zeros((48_000 * 60, 2)), 48_000, format="FLAC")
+
+    answer = probed(tmp_path / "long", limit_s=0.001)
+
+    assert isinstance(answer, ProbeFailure)
+    assert answer.error_code is ErrorCode.INPUT_CORRUPT
 
 
-def test_child_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sandbox, "_MODULE", "decoder")
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
-        monkeypatch.setenv(name, "secret")
-    seen = tmp_path / "seen.json"
-    (tmp_path / "decoder.py").write_text(
-        "import json, os, pathlib\n"
-        f"pathlib.Path({str(seen)!r}).write_text(json.dumps(list(os.environ)))\n"
-        "raise SystemExit(9)"
-    )
+def test_our_own_trouble_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "input").touch()
+    monkeypatch.setattr(probing, "probe", _probe_that_raises(ErrorCode.ENGINE_FAILED))
 
     with pytest.raises(ProbeCrashError):
-        probe_in_child(tmp_path / "input", limit_s=20, memory_bytes=2**30)
-
-    assert not [name for name in json.loads(seen.read_text()) if name.startswith("AWS_")]
+        probed(tmp_path / "input", limit_s=20)
 
 
 @pytest.fixture
@@ -99,11 +82,11 @@ def test_probe_handler_answers_with_a_document(
 ) -> None:
     seen: list[bytes] = []
 
-    def probe(path: Path, **_: Any) -> ProbeResult:
-        seen.append(path.read_bytes())
+    def probe(source: ByteSource, **_: Any) -> ProbeResult:
+        seen.append(source.read_at(0, 100))
         return ProbeResult(facts=FACTS)
 
-    monkeypatch.setattr(lambda_handler, "probe_in_child", probe)
+    monkeypatch.setattr(probing, "answer", probe)
     answer = handlers.probe(probe_event(), None)
 
     assert json.loads(json.dumps(answer)) == answer

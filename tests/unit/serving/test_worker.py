@@ -10,7 +10,16 @@ from typing import Any
 import boto3
 import pytest
 
-from gpu_container.contract import ErrorCode, ObjectRef, WorkFailure, WorkOrder, WorkResult
+from gpu_container.contract import (
+    EnhancementReport,
+    ErrorCode,
+    ObjectRef,
+    ReportLevel,
+    WaveformPeaks,
+    WorkFailure,
+    WorkOrder,
+    WorkResult,
+)
 from gpu_container.engine.errors import EngineError
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.worker import Worker
@@ -51,10 +60,11 @@ def test_result_describes_what_was_stored(worker: Worker, order: WorkOrder, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_output_larger_than_one_put_goes_in_parts(
+def test_output_larger_than_one_part_goes_in_parts(
     worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gpu_container.serving.storage.SINGLE_PUT_BYTES", 1)
+    monkeypatch.setattr("gpu_container.serving.storage.PART_BYTES", 8)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
     result = worker.run(order)
 
@@ -94,7 +104,7 @@ def test_progress_only_grows(worker: Worker, order: WorkOrder, engine: FakeEngin
     engine.during = during
     worker.run(order)
 
-    assert float(row.get_item(Key=KEY)["Item"]["progress"]) == pytest.approx(49.5)
+    assert float(row.get_item(Key=KEY)["Item"]["progress"]) == pytest.approx(48.5)
 
 
 def test_heartbeats_go_on_during_the_work(
@@ -220,19 +230,78 @@ def test_missing_input_cannot_be_helped_by_a_retry(worker: Worker, order: WorkOr
     assert (outcome.error_code, outcome.retryable) == (ErrorCode.STORAGE_FAILED, False)
 
 
-@pytest.mark.parametrize("single_put_bytes", [1, 2**20], ids=["parts", "one put"])
 def test_output_that_cannot_be_written_may_be_retried(
-    worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch, single_put_bytes: int
+    worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise client_error("SlowDown")
 
-    monkeypatch.setattr("gpu_container.serving.storage.SINGLE_PUT_BYTES", single_put_bytes)
     monkeypatch.setattr(worker.clients.s3, "put_object", refuse)
     outcome = failure(worker, order)
 
     assert (outcome.error_code, outcome.retryable) == (ErrorCode.STORAGE_FAILED, True)
     assert outcome.message == "upload: SlowDown"
+
+
+def test_work_that_fails_midway_leaves_no_parts(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def during(_: Call) -> None:
+        raise EngineError(ErrorCode.INPUT_CORRUPT, "damaged")
+
+    monkeypatch.setattr("gpu_container.serving.storage.PART_BYTES", 8)
+    engine.during = during
+    failure(worker, order)
+
+    assert output_versions() == []
+    assert not boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+
+
+def test_report_and_pictures_lie_beside_the_result(worker: Worker, order: WorkOrder) -> None:
+    result = worker.run(order.model_copy(update={"report": ReportLevel.FULL}))
+
+    assert isinstance(result, WorkResult)
+    extras = {name: getattr(result, name) for name in ("report", "spectrogram", "waveform", "peaks")}
+    assert {name: ref.key for name, ref in extras.items()} == {
+        "report": "out.report.json",
+        "spectrogram": "out.spectrogram.png",
+        "waveform": "out.waveform.png",
+        "peaks": "out.peaks.json",
+    }
+    stored = {name: boto3.client("s3").get_object(Bucket=BUCKET, Key=ref.key) for name, ref in extras.items()}
+    assert stored["spectrogram"]["ContentType"] == "image/png"
+    report = EnhancementReport.model_validate_json(stored["report"]["Body"].read())
+    assert (report.output, report.strength) == (FACTS, 80)
+    assert WaveformPeaks.model_validate_json(stored["peaks"]["Body"].read()).length == 1
+
+
+def test_without_a_report_the_result_lies_alone(worker: Worker, order: WorkOrder) -> None:
+    result = worker.run(order)
+
+    assert isinstance(result, WorkResult)
+    assert (result.report, result.spectrogram) == (None, None)
+    assert [version["Key"] for version in output_versions()] == ["out"]
+
+
+def test_second_strength_takes_the_kept_wet_track(worker: Worker, order: WorkOrder, engine: FakeEngine) -> None:
+    with_wet = order.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet")})
+    inferences = []
+    for strength in (40, 80):
+        result = worker.run(with_wet.model_copy(update={"strength": strength}))
+        assert isinstance(result, WorkResult)
+        inferences.append(result.network_inferences)
+
+    assert inferences == [2, 0]
+    assert engine.computed == 1
+
+
+def test_wet_track_of_another_engine_is_made_anew(worker: Worker, order: WorkOrder, engine: FakeEngine) -> None:
+    with_wet = order.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet")})
+    worker.run(with_wet)
+    engine.version = "2"
+
+    assert isinstance(worker.run(with_wet), WorkResult)
+    assert engine.computed == 2
 
 
 def test_model_is_loaded_once(worker: Worker, order: WorkOrder) -> None:
