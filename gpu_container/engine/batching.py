@@ -15,7 +15,7 @@ import numpy as np
 
 from gpu_container.engine.deepfilternet import CUDA, DeepFilterNet, Network
 from gpu_container.engine.ensemble import Enhancer, Ensemble, NetworkStream
-from gpu_container.engine.graph import State, StatefulGraph
+from gpu_container.engine.graph import State, StateLayout
 from gpu_container.engine.stft import Real
 
 Masks = tuple[Real, Real, State]
@@ -113,9 +113,9 @@ class MergingNetwork:
         self._waiting: deque[_Call] = deque()
 
     @property
-    def graph(self) -> StatefulGraph:
+    def layout(self) -> StateLayout:
         """What the state consists of."""
-        return self._network.graph
+        return self._network.layout
 
     def masks(self, feat_erb: Real, feat_spec: Real, state: State) -> Masks:
         """Run the network, perhaps together with others; see `Network`. An error reaches only the block it is of."""
@@ -175,15 +175,15 @@ class MergingNetwork:
         if len(batch) == 1:
             call = batch[0]
             return [self._network.masks(call.feat_erb, call.feat_spec, call.state)]
-        graph = self._network.graph
+        layout = self._network.layout
         gains, filters, state = self._network.masks(
             np.concatenate([call.feat_erb for call in batch]),  # (ΣB, 1, T, 32)
             np.concatenate([call.feat_spec for call in batch]),  # (ΣB, 2, T, 96)
-            graph.concatenate([call.state for call in batch]),
+            layout.concatenate([call.state for call in batch]),
         )
         ends = np.cumsum([call.rows for call in batch])
         rows = [slice(end - call.rows, end) for end, call in zip(ends, batch, strict=True)]
-        return [(gains[part], filters[part], graph.take(state, part)) for part in rows]
+        return [(gains[part], filters[part], layout.take(state, part)) for part in rows]
 
     def _hand_over(self, batch: Sequence[_Call]) -> None:
         with self._lock:

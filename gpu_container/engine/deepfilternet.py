@@ -18,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from gpu_container.engine.features import BAND_OF_BIN, DF_BINS, RunningMeans, extract
-from gpu_container.engine.graph import OUT, State, StatefulGraph, assemble
+from gpu_container.engine.graph import OUT, State, StateLayout, assemble
 from gpu_container.engine.stft import BINS, HOP, RATE_HZ, Complex, Real, analyse, synthesise
 
 TAPS = 5
@@ -85,7 +85,7 @@ class Network(Protocol):
         ...
 
     @property
-    def graph(self) -> StatefulGraph:
+    def layout(self) -> StateLayout:
         """What the state consists of."""
         ...
 
@@ -98,20 +98,20 @@ class OnnxNetwork:
     """
 
     def __init__(self, raw: dict[str, bytes], *, providers: Sequence[str], threads: int) -> None:
-        self.graph = assemble(raw, wanted=("m", "coefs"))
+        model, self.layout = assemble(raw, wanted=("m", "coefs"))
         self._session = ort.InferenceSession(
-            self.graph.model, _options(threads), providers=[_with_options(provider) for provider in providers]
+            model, _options(threads), providers=[_with_options(provider) for provider in providers]
         )
         # What ONNX Runtime really took: it falls back to the CPU without an error.
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self.tiling = TILINGS.get(self.providers[0], TILINGS[CPU])
-        self._outputs = ["erb_dec/m", "df_dec/coefs", *(name + OUT for name in self.graph.state)]
+        self._outputs = ["erb_dec/m", "df_dec/coefs", *(name + OUT for name in self.layout.shapes)]
 
     def masks(self, feat_erb: Real, feat_spec: Real, state: State) -> tuple[Real, Real, State]:
         """Run the network; see `Network`."""
         inputs = {"enc/feat_erb": feat_erb, "enc/feat_spec": feat_spec, **state}
         gains, filters, *after = self._session.run(self._outputs, inputs)
-        return gains, filters, dict(zip(self.graph.state, after, strict=True))
+        return gains, filters, dict(zip(self.layout.shapes, after, strict=True))
 
 
 class DeepFilterNet:
@@ -185,24 +185,24 @@ class _Memory:
     state: State
 
     @classmethod
-    def start(cls, channels: int, graph: StatefulGraph) -> "_Memory":
+    def start(cls, channels: int, layout: StateLayout) -> "_Memory":
         return cls(
             pending=np.zeros((channels, 0), np.float32),
             previous_hop=np.zeros((channels, HOP), np.float32),
             overlap=np.zeros((channels, HOP), np.float32),
             history=np.zeros((channels, TAPS - 1, BINS), np.complex64),
             means=RunningMeans.start(channels),
-            state=graph.zeros(channels),
+            state=layout.zeros(channels),
         )
 
-    def take(self, rows: NDArray[np.intp], graph: StatefulGraph) -> "_Memory":
+    def take(self, rows: NDArray[np.intp], layout: StateLayout) -> "_Memory":
         return _Memory(
             pending=self.pending[rows],
             previous_hop=self.previous_hop[rows],
             overlap=self.overlap[rows],
             history=self.history[rows],
             means=self.means.take(rows),
-            state=graph.take(self.state, rows),
+            state=layout.take(self.state, rows),
         )
 
 
@@ -221,7 +221,7 @@ class Stream:
     def __init__(self, model: DeepFilterNet, channels: int, *, block_hops: int | None = None) -> None:
         self._model = model
         self._block = (block_hops or model.network.tiling.block_hops(channels)) * HOP
-        self._memory = _Memory.start(channels, model.network.graph)
+        self._memory = _Memory.start(channels, model.network.layout)
         self._masks_to_skip = model.look_ahead  # the first ones belong to frames before the recording
         self._head_to_trim = HOP
         self._received = self._returned = 0
@@ -266,7 +266,7 @@ class Stream:
     def _with_rows(self, rows: NDArray[np.intp]) -> "Stream":
         network = self._model.network
         other = copy.copy(self)
-        other._memory = self._memory.take(rows, network.graph)  # noqa: SLF001 - of its own class
+        other._memory = self._memory.take(rows, network.layout)  # noqa: SLF001 - of its own class
         other._block = network.tiling.block_hops(len(rows)) * HOP  # noqa: SLF001
         return other
 

@@ -8,8 +8,8 @@ late can be predicted from what was heard before:
     D[t] = Y[t] - Σ_k G_kᴴ Y[t - DELAY - k],    G = argmin Σ_t |D[t]|² / λ[t]
 
 λ is the power of the early speech. The paper finds it by iterating; here it is the observed power less half of what
-was there 40 ms before (Lebart, Boucher and Denbigh 2001), over a floor: one pass then does as well after the network
-as three iterations from the observed power, and statistics of neighbouring segments simply add up.
+was there 40 ms before (Lebart, Boucher and Denbigh 2001), over a floor: one pass then does more, after the network,
+than three iterations from the observed power, and statistics of neighbouring segments simply add up.
 
 What is predicted is transformed back and subtracted from the signal, so that what is not treated stays as it was, bit
 for bit. Sizes: T frames of 8 ms, K = taps · channels.
@@ -49,7 +49,7 @@ MAX_TAPS_OF_ALL_CHANNELS = 40
 """Matrices grow with the square of taps and channels; eight channels see the room from eight places in five taps."""
 
 CONTEXT = (WINDOW_SEGMENTS - 1) // 2
-"""Segments of two seconds on either side that reverberation is judged on and filters are found on: 10 s in all."""
+"""Segments of two seconds on either side that reverberation is judged on and filters are found on: 14 s in all."""
 
 FADE = np.linspace(0, 1, 34, dtype=np.float32)[1:-1, None]
 """``(frames, 1)``: a quarter of a second from one filter to the next."""
@@ -102,7 +102,7 @@ class Dereverberator:
     """One recording on its way: what comes out, put together, is as long as what went in and aligned with it.
 
     ``on`` treats everything. ``auto`` treats the segments (two seconds) in whose surroundings reverberation is heard,
-    fades between them and the rest, and returns the rest bit for bit; ``off`` returns everything so. Up to six
+    fades between them and the rest, and returns the rest bit for bit; ``off`` returns everything so. Up to eight
     seconds are held back. Pieces of any size give the same answer.
 
     Parameters

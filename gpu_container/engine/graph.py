@@ -24,24 +24,23 @@ State = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class StatefulGraph:
-    """A graph whose state is explicit: each input named in ``state`` has an output of that name plus ``_out``.
+class StateLayout:
+    """What a graph keeps from block to block: each of these inputs has an output of its name plus ``_out``.
 
     Attributes
     ----------
-    state
+    shapes
         Input name → shape for a batch of one; ``batch_axis`` tells where the batch is.
     """
 
-    model: bytes
-    state: dict[str, Shape]
+    shapes: dict[str, Shape]
     batch_axis: dict[str, int]
 
     def zeros(self, batch: int) -> State:
         """Return the state before the first block."""
         return {
             name: np.zeros([batch if axis == self.batch_axis[name] else size for axis, size in enumerate(shape)], "f4")
-            for name, shape in self.state.items()
+            for name, shape in self.shapes.items()
         }
 
     def take(self, state: State, rows: NDArray[np.intp] | slice) -> State:
@@ -58,8 +57,8 @@ class StatefulGraph:
         }
 
 
-def assemble(raw: Mapping[str, bytes], wanted: Collection[str]) -> StatefulGraph:
-    """Return several graphs as one, with its state made explicit.
+def assemble(raw: Mapping[str, bytes], wanted: Collection[str]) -> tuple[bytes, StateLayout]:
+    """Return several graphs as one, with its state made explicit, and what that state is.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def assemble(raw: Mapping[str, bytes], wanted: Collection[str]) -> StatefulGraph
     del whole.graph.output[:]
     whole.graph.output.extend(kept)
     _drop_dead_nodes(whole.graph)
-    return StatefulGraph(whole.SerializeToString(), state, axes)
+    return whole.SerializeToString(), StateLayout(state, axes)
 
 
 def _append(whole: onnx.ModelProto, part: onnx.ModelProto) -> onnx.ModelProto:

@@ -54,7 +54,7 @@ a hundred reads more), dry speech 271 to 450. A room that is missed for its 0.25
 SEGMENT_HOPS = 250
 """Two seconds."""
 
-WINDOW_SEGMENTS = 5
+WINDOW_SEGMENTS = 7
 """What is judged at once."""
 
 
@@ -140,7 +140,7 @@ class MeanDecay:
 
 
 class ReverberationMeter:
-    """Listens to a recording in pieces of any size, in constant memory; every two seconds judge the last ten."""
+    """Listens to a recording in pieces of any size, in constant memory; every two seconds judge the last fourteen."""
 
     def __init__(self, channels: int) -> None:
         self._pending: Real = np.zeros((channels, OVERLAP), np.float32)

@@ -23,7 +23,7 @@ class _Watched:
     """The real network: counts rows, can be held up, and fails for recordings that say so."""
 
     def __init__(self, network: Network, *, fails_for: Callable[[Real], bool] = lambda _features: False) -> None:
-        self.tiling, self.graph = network.tiling, network.graph
+        self.tiling, self.layout = network.tiling, network.layout
         self.rows: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -129,7 +129,7 @@ def test_an_error_reaches_its_own_stream_only(model: DeepFilterNet) -> None:
     watched.gate.clear()
     with ThreadPoolExecutor(4) as pool:
         pending = [
-            pool.submit(merging.masks, signal, spectrum, merging.graph.zeros(1))
+            pool.submit(merging.masks, signal, spectrum, merging.layout.zeros(1))
             for signal in (features, features, bad, features)
         ]
         _until(lambda: len(merging._waiting) == 3)

@@ -147,7 +147,7 @@ class _FailingBesides:
     """The network, which fails in every thread but the one that made it."""
 
     def __init__(self, network: Network) -> None:
-        self.tiling, self.graph = network.tiling, network.graph
+        self.tiling, self.layout = network.tiling, network.layout
         self._network = network
         self._own_thread = threading.get_ident()
 
