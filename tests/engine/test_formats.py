@@ -386,3 +386,15 @@ def test_speech_of_telephones_keeps_its_codec(tmp_path: Path, container: str) ->
 def _decoded(path: Path) -> Real:
     with FileSource(path) as source, decode(source) as decoding:
         return np.concatenate(list(decoding.blocks()), axis=1)
+
+
+@pytest.mark.parametrize("frames", [44_101, 44_117, 100_003])
+def test_a_whole_flac_file_of_any_length_is_not_called_cut_short(
+    tmp_path: Path, model: DeepFilterNet, frames: int
+) -> None:
+    signal = noisy_voice(seconds=3, rate_hz=44_100)[:, :frames]
+    source = write_pcm(tmp_path / "in", signal, 44_100, container="FLAC", subtype="PCM_16")
+
+    report = enhance_file(source, tmp_path / "out", strength=50, model=model)
+
+    assert WarningCode.TRUNCATED not in {warning.code for warning in report.warnings}

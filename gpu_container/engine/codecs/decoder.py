@@ -29,6 +29,9 @@ BLOCK_S: Final = 1.0
 BROKEN_SHARE: Final = 0.05
 """A file of which more than this share of packets cannot be decoded is corrupt; fewer are left out, as players do."""
 
+_ROUNDING_S: Final = 0.001
+"""Durations are declared in microseconds, or in a few milliseconds' ticks: less than this is not missing."""
+
 _GAP_S: Final = 0.04
 """Time stamps that are off by more mean a gap or an overlap; less is rounding (Matroska counts milliseconds)."""
 _PADDING_FRAMES: Final = 4_096
@@ -235,7 +238,8 @@ class _FfmpegDecoder:
         if broken > max(1, BROKEN_SHARE * (decoded + broken)):
             raise _damaged()
         if self.format.is_declared_exactly:
-            self.missing_s = max(0.0, (self.format.declared_s or 0.0) + self.format.start_s - end_s)
+            missing_s = (self.format.declared_s or 0.0) + self.format.start_s - end_s
+            self.missing_s = missing_s if missing_s > _ROUNDING_S else 0.0
 
     def _describe(self, file: io.RawIOBase) -> AudioFormat:
         container, stream = self._container, self._stream
