@@ -54,9 +54,12 @@ class PairQueue:
         """Dry frames whose wet ones are missing."""
         return self._dry.frames - self._wet.frames
 
-    def put(self, dry: Real, wet: Real) -> Iterator[Pair]:
-        """Append both; yield what is complete, in pieces of at most ``block_frames``."""
-        self._dry.put(dry)
-        self._wet.put(wet)
+    def put_dry(self, block: Real) -> None:
+        """Append ``(channels, n)`` that have no wet half yet."""
+        self._dry.put(block)
+
+    def put_wet(self, block: Real) -> Iterator[Pair]:
+        """Append ``(channels, n)``; yield what is complete, in pieces of at most ``block_frames``."""
+        self._wet.put(block)
         while ready := min(self._dry.frames, self._wet.frames, self._block_frames):
             yield self._dry.take(ready), self._wet.take(ready)

@@ -193,6 +193,15 @@ class _Counts:
         yield
         self.seconds[stage] += time.perf_counter() - start
 
+    def timed_each(self, stage: str, blocks: Iterator[Real]) -> Iterator[Real]:
+        """Pass blocks on; add the time that each took to come to a stage."""
+        while True:
+            with self.timed(stage):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
+
 
 @dataclass
 class _Enhancement:
@@ -249,17 +258,13 @@ class _Enhancement:
 
     def _dry(self, recording: Decoding) -> Iterator[Real]:
         """Yield the recording's blocks, mended; stop at the next one if nobody waits for the rest."""
-        blocks = recording.blocks()
-        while True:
-            self.hooks.stop_if_cancelled()
-            with self.counts.timed("read"):
-                block = next(blocks, None)
-            if block is None:
-                self.counts.missing_s = recording.missing_s
-                return
+        self.hooks.stop_if_cancelled()
+        for block in self.counts.timed_each("read", recording.blocks()):
             self.counts.read += block.shape[1]
             yield self._mended(block)
             self._tell_progress(recording.format)
+            self.hooks.stop_if_cancelled()
+        self.counts.missing_s = recording.missing_s
 
     def _mended(self, block: Real) -> Real:
         """Take what is not a number for silence, and what no recording holds for the loudest that one might."""
@@ -281,16 +286,14 @@ class _Enhancement:
             checkpoint=self.hooks.stop_if_cancelled,
         )
         waiting = PairQueue(found.channels, block_frames=found.rate_hz)
-        for block in dry:
-            with self.counts.timed("enhance"):
-                wet = path.process(block)
-            yield from _kept_too(waiting.put(block, wet), keeper)
-        with self.counts.timed("enhance"):
-            wet = path.finish()
-        missing = max(0, waiting.waiting - wet.shape[1])
-        nothing = np.zeros((found.channels, 0), np.float32)
-        yield from _kept_too(waiting.put(nothing, np.pad(wet, ((0, 0), (0, missing)))), keeper)
         counts = self.counts
+        for block in dry:
+            waiting.put_dry(block)
+            for wet in counts.timed_each("enhance", path.process(block)):
+                yield from _kept_too(waiting.put_wet(wet), keeper)
+        for wet in counts.timed_each("enhance", path.finish()):
+            yield from _kept_too(waiting.put_wet(wet), keeper)
+        yield from _kept_too(waiting.put_wet(np.zeros((found.channels, waiting.waiting), np.float32)), keeper)
         counts.inferences += path.inferences
         counts.dereverbed_share, counts.reverberation_s = path.dereverbed_share, path.reverberation_s
 
@@ -353,12 +356,12 @@ class _Enhancement:
         to_output = Resampler(found.rate_hz, spec.format.rate_hz, found.channels)
         waiting = PairQueue(found.channels, block_frames=found.rate_hz)
         gain = wet_gain(options.strength)
-        nothing = np.zeros((found.channels, 0), np.float32)
         for dry, wet in pairs:
-            for before, after in waiting.put(dry, finish.process(mix(dry, wet, gain))):
+            waiting.put_dry(dry)
+            for before, after in waiting.put_wet(finish.process(mix(dry, wet, gain))):
                 self._note(before, after, measurement)
                 self._put(out, to_output.process(after))
-        for before, after in waiting.put(nothing, finish.finish()):
+        for before, after in waiting.put_wet(finish.finish()):
             self._note(before, after, measurement)
             self._put(out, to_output.process(after))
         self._put(out, to_output.finish())
@@ -446,9 +449,10 @@ def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Ite
     waiting = PairQueue(found.channels, block_frames=found.rate_hz)
     nothing = np.zeros((found.channels, 0), np.float32)
     for block in dry:
-        yield from waiting.put(block, next(wet, nothing))
+        waiting.put_dry(block)
+        yield from waiting.put_wet(next(wet, nothing))
     for block in wet:
-        yield from waiting.put(nothing, block)
+        yield from waiting.put_wet(block)
 
 
 def _kept_too(pairs: Iterator[Pair], keeper: WetWriter | None) -> Iterator[Pair]:

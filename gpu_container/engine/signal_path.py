@@ -1,8 +1,6 @@
 """Dry in, wet out: resample to 48 kHz, take the echo, run the network, resample back."""
 
-from collections.abc import Callable
-
-import numpy as np
+from collections.abc import Callable, Iterator
 
 from gpu_container.contract import Dereverb
 from gpu_container.engine.dereverb import Dereverberator
@@ -53,14 +51,19 @@ class SignalPath:
         """Estimated decay time of the input."""
         return self._echo.reverberation_s
 
-    def process(self, dry: Real) -> Real:
-        """Take ``(channels, n)`` float32 at the file's rate; return the wet ones that are ready."""
+    def process(self, dry: Real) -> Iterator[Real]:
+        """Take ``(channels, n)`` float32 at the file's rate; yield the wet ones that are ready, by the second."""
         full_band = self._up.process(dry)  # (channels, n · 48 kHz / rate)
-        return self._down.process(self._network.process(self._echo.process(full_band)))
+        yield from self._down_again(self._network.process(self._echo.process(full_band)))
 
-    def finish(self) -> Real:
-        """Return what is left, ``(channels, m)``; resampling may leave it a frame short or long."""
-        last = self._echo.process(self._up.finish())
-        parts = [self._network.process(part) for part in (last, self._echo.finish())]
-        wet = np.concatenate([*parts, self._network.finish()], axis=1)  # (channels, … at 48 kHz)
-        return np.concatenate([self._down.process(wet), self._down.finish()], axis=1)
+    def finish(self) -> Iterator[Real]:
+        """Yield what is left; resampling may leave it a frame short or long."""
+        for last in (self._echo.process(self._up.finish()), self._echo.finish()):
+            yield from self._down_again(self._network.process(last))
+        yield from self._down_again(self._network.finish())
+        yield self._down.finish()
+
+    def _down_again(self, wet: Real) -> Iterator[Real]:
+        """Resample ``(channels, n)`` at 48 kHz; the network answers in minutes, and a copy of those would cost much."""
+        for start in range(0, wet.shape[1], RATE_HZ):
+            yield self._down.process(wet[:, start : start + RATE_HZ])
