@@ -77,6 +77,8 @@ class Config(BaseModel):
     gpu_concurrency: int = Field(default=4, ge=1)
     """Invocations one instance works on at a time: a GPU pays only when it is fed."""
     gpu_backlog_per_instance: int = Field(default=8, ge=1)
+    max_active_total: int | None = Field(default=None, ge=1)
+    """Jobs of all clients that may be in hand at once; unset, twice what the GPUs work on: one waits for each."""
 
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
@@ -102,6 +104,11 @@ class Config(BaseModel):
     def is_production(self) -> bool:
         """True where data must outlive the stack."""
         return self.stage == "prod"
+
+    @property
+    def active_total(self) -> int:
+        """Slots that all clients share: enough to keep the lane fed, too few for one client to fill its backlog."""
+        return self.max_active_total or 2 * self.max_gpu_instances * self.gpu_concurrency
 
     @property
     def endpoint_name(self) -> str:

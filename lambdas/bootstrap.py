@@ -17,20 +17,38 @@ from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
 from lambdas.adapters.aws.messaging import (
     SageMakerAsyncBackend,
     SqsAdmissionQueue,
+    SqsDelivery,
+    SqsEraseQueue,
+    SqsOutcomeQueue,
+    SqsStopQueue,
     StepFunctionsTasks,
     StepFunctionsWorkflow,
 )
-from lambdas.adapters.aws.s3 import Addressing, PresignClient, S3Answers, S3AudioLinks, S3AudioObjects, s3_config
+from lambdas.adapters.aws.s3 import (
+    Addressing,
+    PresignClient,
+    S3Answers,
+    S3AudioLinks,
+    S3AudioObjects,
+    S3Eraser,
+    s3_config,
+)
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.system import RandomIds, SystemClock
+from lambdas.core.retention import Retention
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import Authenticator, TokenService
+from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
+from lambdas.core.services.deletion import EraseService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
+from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
+from lambdas.core.services.jobs import JobAdministration
+from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
@@ -38,19 +56,30 @@ from lambdas.settings import (
     ApiSettings,
     CompleteSettings,
     DispatchSettings,
+    EraseSettings,
     IntakeSettings,
     JobStepsSettings,
+    Settings,
     SweepSettings,
     TokenSettings,
 )
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
+    from types_boto3_s3.client import S3Client
 
 CLOCK = SystemClock()
 IDS = RandomIds()
 
-RETRIES = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=15)
+SIDE_BY_SIDE = 32
+"""Jobs the sweep looks at at a time: a thousand in some seconds."""
+
+RETRIES = Config(
+    retries={"mode": "standard", "max_attempts": 3},
+    connect_timeout=3,
+    read_timeout=15,
+    max_pool_connections=SIDE_BY_SIDE,
+)
 NO_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
 """For the endpoint: an invocation sent twice runs twice. Step Functions retries, with a token of its own."""
 
@@ -66,7 +95,7 @@ def adobe_services() -> AdobeServices:
     """Wire Adobe's dialect."""
     settings = api_settings()
     table = _table(settings.table)
-    assets = DynamoAssetStore(table)
+    assets = _assets(settings)
     links = S3AudioLinks(
         bucket=settings.audio_bucket,
         presigner=PresignClient(
@@ -79,7 +108,7 @@ def adobe_services() -> AdobeServices:
         upload_ttl_s=settings.upload_url_ttl_s,
         download_ttl_s=settings.download_url_ttl_s,
     )
-    enhancements = EnhancementService(assets, DynamoJobRepository(table), _queue(settings.admit_queue_url), CLOCK, IDS)
+    enhancements = _enhancements(settings, settings.admit_queue_url)
     return AdobeServices(
         authenticator=Authenticator(
             CachingClientRegistry(DynamoClientRegistry(table), CLOCK),
@@ -109,30 +138,40 @@ def token_service() -> TokenService:
 def intake_service() -> IntakeService:
     """Wire the steps that settle an upload."""
     settings = IntakeSettings.read(os.environ)
-    table = _table(settings.table)
-    assets = DynamoAssetStore(table)
-    enhancements = EnhancementService(assets, DynamoJobRepository(table), _queue(settings.admit_queue_url), CLOCK, IDS)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
-    return IntakeService(assets, objects, enhancements, CLOCK)
+    return IntakeService(_assets(settings), objects, _enhancements(settings, settings.admit_queue_url), CLOCK)
 
 
 @lru_cache
 def admission_service() -> AdmissionService:
     """Wire admission."""
     settings = AdmitSettings.read(os.environ)
-    return AdmissionService(DynamoJobRepository(_table(settings.table)), _workflow(settings.state_machine_arn), CLOCK)
+    return AdmissionService(
+        _jobs(settings),
+        DynamoClientRegistry(_table(settings.table)),
+        _workflow(settings.state_machine_arn),
+        _queue(settings.admit_queue_url),
+        CLOCK,
+        settings.max_active_total,
+    )
+
+
+@lru_cache
+def admit_delivery() -> SqsDelivery:
+    """Wire the queue of admissions as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), AdmitSettings.read(os.environ).admit_queue_url)
 
 
 @lru_cache
 def execution_service() -> ExecutionService:
-    """Wire the steps that claim, verify and finish a job."""
+    """Wire the steps that claim, verify, finish and tell of a job."""
     settings = JobStepsSettings.read(os.environ)
-    table = _table(settings.table)
     return ExecutionService(
-        DynamoAssetStore(table),
-        DynamoJobRepository(table),
+        _assets(settings),
+        _jobs(settings),
         _audio_objects(settings.audio_bucket, settings.s3_addressing),
         _queue(settings.admit_queue_url),
+        _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
     )
 
@@ -141,9 +180,8 @@ def execution_service() -> ExecutionService:
 def dispatch_service() -> DispatchService:
     """Wire the step that hands a job to the endpoint."""
     settings = DispatchSettings.read(os.environ)
-    table = _table(settings.table)
     backend = SageMakerAsyncBackend(
-        s3=boto3.client("s3", config=s3_config(settings.s3_addressing).merge(RETRIES)),
+        s3=_s3(settings.s3_addressing),
         runtime=boto3.client(
             "sagemaker-runtime", endpoint_url=settings.sagemaker_endpoint_url or None, config=NO_RETRIES
         ),
@@ -151,9 +189,9 @@ def dispatch_service() -> DispatchService:
         work_bucket=settings.work_bucket,
     )
     return DispatchService(
-        DynamoAssetStore(table),
-        DynamoJobRepository(table),
-        DynamoAttemptStore(table, CLOCK),
+        _assets(settings),
+        _jobs(settings),
+        _attempts(settings),
         backend,
         CLOCK,
         Processing(settings.audio_bucket, settings.work_bucket, settings.dereverb, settings.report),
@@ -164,30 +202,108 @@ def dispatch_service() -> DispatchService:
 def completion_service() -> CompletionService:
     """Wire the function that ends tasks."""
     settings = CompleteSettings.read(os.environ)
-    s3 = boto3.client("s3", config=s3_config(settings.s3_addressing).merge(RETRIES))
-    return CompletionService(
-        DynamoAttemptStore(_table(settings.table), CLOCK), S3Answers(settings.work_bucket, s3), _tasks()
-    )
+    return _completion(settings, settings.work_bucket)
 
 
 @lru_cache
 def sweep_service() -> SweepService:
     """Wire the sweeper."""
     settings = SweepSettings.read(os.environ)
-    table = _table(settings.table)
     return SweepService(
-        DynamoJobRepository(table),
-        DynamoAttemptStore(table, CLOCK),
+        _jobs(settings),
+        _attempts(settings),
         _workflow(settings.state_machine_arn),
         _tasks(),
+        _completion(settings, settings.work_bucket),
         _queue(settings.admit_queue_url),
+        _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
+        workers=SIDE_BY_SIDE,
+    )
+
+
+@lru_cache
+def housekeeping_service() -> HousekeepingService:
+    """Wire the rest of the minute's sweep."""
+    settings = SweepSettings.read(os.environ)
+    return HousekeepingService(
+        DynamoClientRegistry(_table(settings.table)),
+        _assets(settings),
+        _jobs(settings),
+        _queue(settings.admit_queue_url),
+        SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
+        _outcomes(settings, settings.outcome_queue_url),
+        CLOCK,
+    )
+
+
+@lru_cache
+def erase_service() -> EraseService:
+    """Wire the erasing of deleted assets."""
+    settings = EraseSettings.read(os.environ)
+    s3 = _s3(settings.s3_addressing)
+    outcomes = _outcomes(settings, settings.outcome_queue_url)
+    return EraseService(
+        _assets(settings),
+        _jobs(settings),
+        S3Eraser(settings.audio_bucket, s3),
+        S3Eraser(settings.work_bucket, s3),
+        _cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
+        outcomes,
+        CLOCK,
+    )
+
+
+def job_administration(
+    table_name: str, *, admit_queue_url: str, stop_queue_url: str, outcome_queue_url: str, retention_days: int = 30
+) -> JobAdministration:
+    """Wire the administration of jobs, for the command line."""
+    settings = Settings(table=table_name, retention_days=retention_days)
+    outcomes = _outcomes(settings, outcome_queue_url)
+    return JobAdministration(
+        DynamoClientRegistry(_table(table_name)),
+        _jobs(settings),
+        _cancelling(settings, stop_queue_url, admit_queue_url, outcomes),
     )
 
 
 def client_administration(table_name: str) -> ClientAdministration:
     """Wire the administration of clients, for the command line."""
     return ClientAdministration(DynamoClientRegistry(_table(table_name)), CLOCK, IDS)
+
+
+def _assets(settings: Settings) -> DynamoAssetStore:
+    return DynamoAssetStore(_table(settings.table), Retention(settings.retention_days))
+
+
+def _jobs(settings: Settings) -> DynamoJobRepository:
+    return DynamoJobRepository(_table(settings.table), Retention(settings.retention_days))
+
+
+def _attempts(settings: Settings) -> DynamoAttemptStore:
+    return DynamoAttemptStore(_table(settings.table), CLOCK)
+
+
+def _enhancements(settings: Settings, admit_queue_url: str) -> EnhancementService:
+    retention = Retention(settings.retention_days)
+    return EnhancementService(_assets(settings), _jobs(settings), _queue(admit_queue_url), CLOCK, IDS, retention)
+
+
+def _completion(settings: Settings, work_bucket: str) -> CompletionService:
+    answers = S3Answers(work_bucket, _s3(settings.s3_addressing))
+    return CompletionService(_jobs(settings), _attempts(settings), answers, _tasks())
+
+
+def _outcomes(settings: Settings, queue_url: str) -> OutcomeService:
+    queue = SqsOutcomeQueue(boto3.client("sqs", config=RETRIES), queue_url)
+    return OutcomeService(_jobs(settings), queue, CLOCK)
+
+
+def _cancelling(
+    settings: Settings, stop_queue_url: str, admit_queue_url: str, outcomes: OutcomeService
+) -> CancelService:
+    stops = SqsStopQueue(boto3.client("sqs", config=RETRIES), stop_queue_url)
+    return CancelService(_jobs(settings), stops, _queue(admit_queue_url), outcomes, CLOCK)
 
 
 def _table(name: str) -> "Table":
@@ -207,4 +323,8 @@ def _tasks() -> StepFunctionsTasks:
 
 
 def _audio_objects(bucket: str, addressing: Addressing) -> S3AudioObjects:
-    return S3AudioObjects(bucket, boto3.client("s3", config=s3_config(addressing).merge(RETRIES)))
+    return S3AudioObjects(bucket, _s3(addressing))
+
+
+def _s3(addressing: Addressing) -> "S3Client":
+    return boto3.client("s3", config=s3_config(addressing).merge(RETRIES))

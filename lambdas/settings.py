@@ -21,6 +21,8 @@ class Settings(BaseModel):
     table: str
     s3_addressing: Literal["virtual", "path"] = "virtual"
     """``path`` only on one machine, where bucket host names do not resolve."""
+    retention_days: int = 30
+    """As the buckets' lifecycle rules have it."""
 
     @classmethod
     def variables(cls) -> frozenset[str]:
@@ -68,13 +70,16 @@ class AdmitSettings(Settings):
     """Of the admission queue's consumer, the only one that starts executions."""
 
     state_machine_arn: str
+    admit_queue_url: str
+    max_active_total: int
 
 
 class JobStepsSettings(Settings):
-    """Of the steps that claim, verify and finish a job."""
+    """Of the steps that claim, verify, finish and tell of a job."""
 
     audio_bucket: str
     admit_queue_url: str
+    outcome_queue_url: str
 
 
 class DispatchSettings(Settings):
@@ -90,7 +95,7 @@ class DispatchSettings(Settings):
 
 
 class CompleteSettings(Settings):
-    """Of the function that hears the endpoint's notices and ends tasks."""
+    """Of the function that hears the endpoint's notices and the requests to stop, and ends tasks."""
 
     work_bucket: str
 
@@ -99,4 +104,17 @@ class SweepSettings(Settings):
     """Of the minute's sweep and the rule on failed executions."""
 
     state_machine_arn: str
+    work_bucket: str
     admit_queue_url: str
+    outcome_queue_url: str
+    erase_queue_url: str
+
+
+class EraseSettings(Settings):
+    """Of the function that erases deleted assets, the only one that deletes objects."""
+
+    audio_bucket: str
+    work_bucket: str
+    admit_queue_url: str
+    stop_queue_url: str
+    outcome_queue_url: str

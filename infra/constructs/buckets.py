@@ -43,7 +43,8 @@ class Buckets(Construct):
             config,
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    expiration=Duration.days(_WORK_RETENTION_DAYS),
+                    # What was made of a recording never outlives it.
+                    expiration=Duration.days(min(_WORK_RETENTION_DAYS, config.retention_days)),
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],

@@ -21,6 +21,8 @@ from infra.outputs import function_output
 from lambdas.core.workflow import FunctionName
 from lambdas.settings import PREFIX, Settings
 
+DEFAULT_TIMEOUT_S = 30
+
 _SERVICE_VARIABLES = {"POWERTOOLS_SERVICE_NAME": PRODUCT, "POWERTOOLS_LOG_LEVEL": "INFO"}
 
 _XRAY = "X-Ray has no resource-level permissions: PutTraceSegments and PutTelemetryRecords accept only '*'."
@@ -40,7 +42,7 @@ class Spec:
     name: FunctionName
     environment: Mapping[str, str]
     memory_mib: int = 512
-    timeout_s: int = 30
+    timeout_s: int = DEFAULT_TIMEOUT_S
     scratch_mib: int = 512
     image_handler: str | None = None
 
@@ -79,6 +81,7 @@ def function_role(scope: Construct, name: FunctionName) -> iam.Role:
 
 def settings_environment(settings: type[Settings], config: Config, **values: str) -> dict[str, str]:
     """Name ``values`` as ``settings`` reads them; a missing or unknown name fails the synthesis, not the function."""
+    values = {"retention_days": str(config.retention_days), **values}
     if config.local:
         values = {**values, "s3_addressing": "path"}
     unknown = values.keys() - settings.model_fields.keys()

@@ -70,6 +70,17 @@ def objects_exist(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
 
 
+def objects_erase(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow deleting the objects under ``prefix`` for good, in every version."""
+    return _allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
+def versions_list(bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStatement:
+    """Allow listing every version of the objects under ``prefixes``."""
+    patterns = [f"{prefix}*" for prefix in prefixes]
+    return _allow(["s3:ListBucketVersions"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": patterns}})
+
+
 def data_key_read(key: kms.IKey) -> iam.PolicyStatement:
     """Allow decrypting objects."""
     return _allow(["kms:Decrypt"], [key.key_arn])

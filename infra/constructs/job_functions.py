@@ -13,21 +13,27 @@ from constructs import Construct
 
 from infra.config import SAGEMAKER_URL_PLACEHOLDER, Config
 from infra.constructs import grants
-from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX
+from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
 from infra.constructs.job_table import INDEXES
+from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
 from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.workflow import ASSET_INTAKE, FunctionName
 from lambdas.settings import (
     AdmitSettings,
     CompleteSettings,
     DispatchSettings,
+    EraseSettings,
     IntakeSettings,
     JobStepsSettings,
     SweepSettings,
 )
 
 ADMIT_TIMEOUT_S = 60
+SWEEP_TIMEOUT_S = 50
+
+_ONE_CPU_MIB = 1769
+"""Lambda gives a whole virtual CPU from here on: a thousand stuck jobs are some thousand calls in a minute."""
 
 _PROBE_HANDLER = "gpu_container.serving.lambda_handler.probe"
 
@@ -41,6 +47,7 @@ class Stores:
     work: s3.IBucket
     key: kms.IKey
     admit_queue: sqs.IQueue
+    queues: JobQueues
 
 
 class JobFunctions:
@@ -96,12 +103,16 @@ class JobFunctions:
             self._config,
             table=self._stores.table.table_name,
             state_machine_arn=machine.state_machine_arn,
+            admit_queue_url=self._stores.admit_queue.queue_url,
+            max_active_total=str(self._config.active_total),
         )
         function = self._make(Spec(FunctionName.ADMIT, environment, timeout_s=ADMIT_TIMEOUT_S))
-        return function.allow(self._table_and_delete(), grants.machine_start(machine))
+        return function.allow(
+            self._table_and_delete(), grants.machine_start(machine), grants.queue_send(self._stores.admit_queue)
+        )
 
     def job_steps(self) -> ServiceFunction:
-        """Claim, verify and finish a job."""
+        """Claim, verify and finish a job, and tell of its end."""
         stores = self._stores
         environment = settings_environment(
             JobStepsSettings,
@@ -109,6 +120,7 @@ class JobFunctions:
             table=stores.table.table_name,
             audio_bucket=stores.audio.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
+            outcome_queue_url=stores.queues.outcome.queue_url,
         )
         function = self._make(Spec(FunctionName.JOB_STEPS, environment))
         accept_objects(function, stores.audio, OUTPUT_PREFIX)
@@ -118,6 +130,7 @@ class JobFunctions:
             grants.objects_exist(stores.audio, OUTPUT_PREFIX),
             grants.data_key_read(stores.key),
             grants.queue_send(stores.admit_queue),
+            grants.queue_send(stores.queues.outcome),
         )
 
     def dispatch(self) -> ServiceFunction:
@@ -145,7 +158,7 @@ class JobFunctions:
         )
 
     def complete(self, machine: sfn.IStateMachine) -> ServiceFunction:
-        """Hear the endpoint's notices: the only function that may report a task's success."""
+        """Hear the endpoint's notices and the requests to stop, and end tasks accordingly."""
         stores = self._stores
         environment = settings_environment(
             CompleteSettings, self._config, table=stores.table.table_name, work_bucket=stores.work.bucket_name
@@ -161,16 +174,20 @@ class JobFunctions:
         )
 
     def sweep(self, machine: sfn.StateMachine) -> ServiceFunction:
-        """Beat for jobs that wait for a worker, fail those whose worker fell silent, free what was left behind."""
+        """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent."""
         stores = self._stores
         environment = settings_environment(
             SweepSettings,
             self._config,
             table=stores.table.table_name,
             state_machine_arn=machine.state_machine_arn,
+            work_bucket=stores.work.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
+            outcome_queue_url=stores.queues.outcome.queue_url,
+            erase_queue_url=stores.queues.erase.queue_url,
         )
-        function = self._make(Spec(FunctionName.SWEEP, environment, timeout_s=50))
+        function = self._make(Spec(FunctionName.SWEEP, environment, memory_mib=_ONE_CPU_MIB, timeout_s=SWEEP_TIMEOUT_S))
+        accept_objects(function, stores.work, ASYNC_PREFIX)
         executions = Stack.of(self._scope).format_arn(
             service="states",
             resource="execution",
@@ -180,9 +197,47 @@ class JobFunctions:
         accept_wildcard(function, executions, "Executions of one state machine: their names are made at run time.")
         return function.allow(
             self._table_and_delete(),
-            grants.machine_answer(self._config, machine, "states:SendTaskHeartbeat", "states:SendTaskFailure"),
+            grants.machine_answer(
+                self._config,
+                machine,
+                "states:SendTaskHeartbeat",
+                "states:SendTaskSuccess",
+                "states:SendTaskFailure",
+            ),
             grants.executions_read(executions),
+            grants.objects_get(stores.work, ASYNC_PREFIX),
+            grants.objects_exist(stores.work, ASYNC_PREFIX),
+            grants.data_key_read(stores.key),
             grants.queue_send(stores.admit_queue),
+            grants.queue_send(stores.queues.outcome),
+            grants.queue_send(stores.queues.erase),
+        )
+
+    def erase(self) -> ServiceFunction:
+        """Erase deleted assets: the only function that may delete objects, and it may read none."""
+        stores = self._stores
+        environment = settings_environment(
+            EraseSettings,
+            self._config,
+            table=stores.table.table_name,
+            audio_bucket=stores.audio.bucket_name,
+            work_bucket=stores.work.bucket_name,
+            admit_queue_url=stores.admit_queue.queue_url,
+            stop_queue_url=stores.queues.stop.queue_url,
+            outcome_queue_url=stores.queues.outcome.queue_url,
+        )
+        function = self._make(Spec(FunctionName.ERASE, environment, timeout_s=ERASE_TIMEOUT_S))
+        erasable = ((stores.audio, INPUT_PREFIX), (stores.audio, OUTPUT_PREFIX), (stores.work, WET_PREFIX))
+        for bucket, prefix in erasable:
+            accept_objects(function, bucket, prefix)
+            function.allow(grants.objects_erase(bucket, prefix))
+        return function.allow(
+            self._table_and_delete(),
+            grants.versions_list(stores.audio, INPUT_PREFIX, OUTPUT_PREFIX),
+            grants.versions_list(stores.work, WET_PREFIX),
+            grants.queue_send(stores.admit_queue),
+            grants.queue_send(stores.queues.stop),
+            grants.queue_send(stores.queues.outcome),
         )
 
     def _make(self, spec: Spec) -> ServiceFunction:

@@ -5,9 +5,14 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.config import Config
+from infra.constructs.functions import DEFAULT_TIMEOUT_S
 from infra.nag import accept
 
+ERASE_TIMEOUT_S = 300
+"""An asset with a hundred enhancements is a thousand small deletions."""
+
 _DEAD_LETTERS_KEPT = Duration.days(14)
+_MAX_RECEIVES = 5
 
 
 def dead_letter_queue(scope: Construct, name: str, config: Config, *, fifo: bool = False) -> sqs.Queue:
@@ -36,5 +41,38 @@ def admission_queue(
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=not config.local,
         visibility_timeout=Duration.seconds(6 * consumer_timeout_s),  # what Lambda asks of its sources
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=5),
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
     )
+
+
+def message_queue(
+    scope: Construct, name: str, config: Config, *, dead_letters: sqs.Queue, consumer_timeout_s: int
+) -> sqs.Queue:
+    """Make a queue whose messages may come twice and in any order: whoever reads it looks at the rows first."""
+    return sqs.Queue(
+        scope,
+        name,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=not config.local,
+        visibility_timeout=Duration.seconds(6 * consumer_timeout_s),
+        retention_period=_DEAD_LETTERS_KEPT,
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
+    )
+
+
+class JobQueues(Construct):
+    """What is said about jobs: stop an execution, tell of an end, erase an asset."""
+
+    def __init__(self, scope: Construct, name: str, config: Config) -> None:
+        super().__init__(scope, name)
+        self.dead_letters: list[sqs.Queue] = []
+        self.stop = self._make("Stop", config, consumer_timeout_s=DEFAULT_TIMEOUT_S)
+        self.outcome = self._make("Outcome", config, consumer_timeout_s=DEFAULT_TIMEOUT_S)
+        self.erase = self._make("Erase", config, consumer_timeout_s=ERASE_TIMEOUT_S)
+
+    def _make(self, name: str, config: Config, *, consumer_timeout_s: int) -> sqs.Queue:
+        dead_letters = dead_letter_queue(self, f"{name}DeadLetters", config)
+        self.dead_letters.append(dead_letters)
+        return message_queue(
+            self, f"{name}Queue", config, dead_letters=dead_letters, consumer_timeout_s=consumer_timeout_s
+        )

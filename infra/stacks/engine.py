@@ -12,7 +12,7 @@ from infra.constructs.job_functions import ADMIT_TIMEOUT_S, JobFunctions, Stores
 from infra.constructs.machines import Workflow
 from infra.constructs.notices import Notices
 from infra.constructs.publish import publish
-from infra.constructs.queues import admission_queue, dead_letter_queue
+from infra.constructs.queues import JobQueues, admission_queue, dead_letter_queue
 from infra.constructs.sweeping import SweepTriggers
 from infra.outputs import Output
 from infra.stacks.base import BaseStack
@@ -29,7 +29,8 @@ class EngineStack(BaseStack):
         self.admit_queue = admission_queue(
             self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S
         )
-        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue)
+        self.queues = JobQueues(self, "Queues", config)
+        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues)
         functions = JobFunctions(self, config, stores)
         steps = {made.name: made for made in _step_functions(functions)}
         self.intake = Workflow(self, config, ASSET_INTAKE, steps).machine
@@ -43,6 +44,11 @@ class EngineStack(BaseStack):
         self.notices = Notices(self, "Notices", config, key=data.data_key)
         complete = functions.complete(self.enhancement)
         lost_notices = self.notices.deliver_to(complete)
+        complete.function.add_event_source(event_sources.SqsEventSource(self.queues.stop, batch_size=1))
+        erase = functions.erase()
+        erase.function.add_event_source(
+            event_sources.SqsEventSource(self.queues.erase, batch_size=1, report_batch_item_failures=True)
+        )
         sweep = functions.sweep(self.enhancement)
         sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
         self.dead_letters: tuple[sqs.Queue, ...] = (
@@ -50,8 +56,9 @@ class EngineStack(BaseStack):
             trigger.dead_letters,
             lost_notices,
             sweeping.dead_letters,
+            *self.queues.dead_letters,
         )
-        self.watched = (admit, sweep, complete, *steps.values())
+        self.watched = (admit, sweep, complete, erase, *steps.values())
         if not config.local:
             self._add_gpu(config, data)
         self._publish(config)
@@ -71,6 +78,9 @@ class EngineStack(BaseStack):
 
     def _publish(self, config: Config) -> None:
         publish(self, Output.ADMIT_QUEUE_URL, self.admit_queue.queue_url)
+        publish(self, Output.STOP_QUEUE_URL, self.queues.stop.queue_url)
+        publish(self, Output.OUTCOME_QUEUE_URL, self.queues.outcome.queue_url)
+        publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
         publish(self, Output.ENDPOINT_NAME, config.endpoint_name)

@@ -13,6 +13,7 @@ class AssetStatus(StrEnum):
     WAITING_FOR_UPLOAD = "waiting_for_upload"
     READY = "ready"
     INVALID = "invalid"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Asset:
         """True until the upload has been settled either way."""
         return self.status is AssetStatus.WAITING_FOR_UPLOAD
 
+    @property
+    def is_deleted(self) -> bool:
+        """True once the client has deleted it: what is left is a note to erase what it made."""
+        return self.status is AssetStatus.DELETED
+
     def ready(self, *, facts: AudioFacts, version_id: str | None, now: datetime) -> "Asset":
         """Return the asset as it is once its bytes have been probed and found good."""
         return replace(self, status=AssetStatus.READY, facts=facts, version_id=version_id, updated_at=now)
@@ -69,10 +75,19 @@ class Asset:
             self, status=AssetStatus.INVALID, error_code=error_code, error_message=error_message, updated_at=now
         )
 
+    def deleted(self, now: datetime) -> "Asset":
+        """Return the asset as it is from the client's wish to the end of the erasing."""
+        return replace(self, status=AssetStatus.DELETED, updated_at=now)
+
 
 def object_key_of(client_id: str, asset_id: str) -> str:
     """Return the key a client's upload is stored under."""
     return f"in/{client_id}/{asset_id}"
+
+
+def wet_prefix_of(client_id: str, asset_id: str) -> str:
+    """Return what the keys of all fully enhanced signals of an asset begin with."""
+    return f"wet/{client_id}/{asset_id}/"
 
 
 def ids_from_object_key(key: str) -> tuple[str, str] | None:

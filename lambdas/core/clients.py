@@ -11,6 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 DEFAULT_MAX_ACTIVE = 5
+DEFAULT_MAX_QUEUED = 1000
 MAX_SECRETS = 2
 """Two live secrets, so that one can be rotated without an outage."""
 
@@ -45,8 +46,14 @@ class Client:
     ----------
     max_active
         How many jobs may hold a slot at once; 1 is Adobe's behaviour.
+    max_queued
+        How many jobs may wait at once; one more is refused.
     leases
         Job id → time the slot was taken. A slot is a lease, held by a job that is admitted, dispatched or running.
+    queued
+        How many jobs wait.
+    last_admitted_at
+        When a job was last admitted: among clients with equally many slots, whoever waits longest is next.
     """
 
     id: str
@@ -55,8 +62,16 @@ class Client:
     secrets: tuple[SecretHash, ...] = ()
     disabled: bool = False
     max_active: int = DEFAULT_MAX_ACTIVE
+    max_queued: int = DEFAULT_MAX_QUEUED
     leases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    queued: int = 0
+    last_admitted_at: datetime | None = None
     version: int = 1
+
+    @property
+    def has_free_slot(self) -> bool:
+        """True while one more job may be admitted, as far as this client's own limit goes."""
+        return len(self.leases) < self.max_active
 
     def accepts(self, secret: str) -> bool:
         """Tell whether ``secret`` is one of this client's live secrets."""

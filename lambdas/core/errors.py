@@ -21,6 +21,8 @@ class DomainErrorCode(StrEnum):
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
+    QUEUE_FULL = "queue_full"
+    ALREADY_FINISHED = "already_finished"
 
 
 class DomainError(Exception):

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from gpu_container.contract import ErrorCode
+
 
 class JobStatus(StrEnum):
     """Stored; append-only."""
@@ -16,24 +18,31 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
         # QUEUED → FAILED: given up before it ever ran. ADMITTED → QUEUED: its execution could not be started.
-        JobStatus.QUEUED: frozenset({JobStatus.ADMITTED, JobStatus.FAILED}),
-        JobStatus.ADMITTED: frozenset({JobStatus.DISPATCHED, JobStatus.FAILED, JobStatus.QUEUED}),
+        JobStatus.QUEUED: frozenset({JobStatus.ADMITTED, JobStatus.FAILED, JobStatus.CANCELLED}),
+        JobStatus.ADMITTED: frozenset({JobStatus.DISPATCHED, JobStatus.FAILED, JobStatus.QUEUED, JobStatus.CANCELLED}),
         # Back to QUEUED as the next attempt when the platform, not the file, was to blame.
-        JobStatus.DISPATCHED: frozenset({JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED}),
-        JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED}),
+        JobStatus.DISPATCHED: frozenset(
+            {JobStatus.RUNNING, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED, JobStatus.CANCELLED}
+        ),
+        JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED, JobStatus.CANCELLED}),
         JobStatus.SUCCEEDED: frozenset(),
         JobStatus.FAILED: frozenset(),
+        JobStatus.CANCELLED: frozenset(),
     }
 )
 
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 
 HOLDS_SLOT = frozenset({JobStatus.ADMITTED, JobStatus.DISPATCHED, JobStatus.RUNNING})
+
+MAY_BE_ASKED_AGAIN = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+"""Ends that leave nothing to download: the same (asset, model, strength) may be asked for anew."""
 
 MAX_ATTEMPTS = 3
 
@@ -54,6 +63,8 @@ class Job:
         Percent done, monotonic within an attempt; written by the worker.
     output_key, output_version_id
         Where the enhanced audio is, once succeeded.
+    notified_at
+        When the job's end was told to the queue of outcomes; until then the sweeper tells it again.
     version
         Counts writes; every write is conditional on it.
     """
@@ -76,6 +87,7 @@ class Job:
     output_size_bytes: int | None = None
     error_code: str | None = None
     error_message: str | None = None
+    notified_at: datetime | None = None
     version: int = 1
 
     @property
@@ -119,6 +131,17 @@ class Job:
         """End badly."""
         return self.to(JobStatus.FAILED, now=now, finished_at=now, error_code=error_code, error_message=error_message)
 
+    def cancelled(self, now: datetime) -> "Job":
+        """End because the client wants it no more."""
+        code = ErrorCode.CANCELLED.value
+        return self.to(
+            JobStatus.CANCELLED, now=now, finished_at=now, error_code=code, error_message="cancelled on request"
+        )
+
+    def noticed(self, now: datetime) -> "Job":
+        """Return a terminal job whose end has been told."""
+        return replace(self, notified_at=now)
+
     def requeued(self, now: datetime) -> "Job":
         """Go back to the queue as the next attempt."""
         return self.to(
@@ -132,4 +155,9 @@ class Job:
 
 def output_key_of(job: Job) -> str:
     """Return the key of an attempt's result; attempts never overwrite one another."""
-    return f"out/{job.client_id}/{job.asset_id}/{job.execution_name}"
+    return f"{output_prefix_of(job.client_id, job.asset_id)}{job.execution_name}"
+
+
+def output_prefix_of(client_id: str, asset_id: str) -> str:
+    """Return what the keys of all results of an asset begin with; reports and pictures lie beside the audio."""
+    return f"out/{client_id}/{asset_id}/"

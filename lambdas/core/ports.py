@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
-from lambdas.core.jobs import Job
+from lambdas.core.jobs import Job, JobStatus
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,25 @@ class Dispatched:
 
     output_location: str | None
     failure_location: str | None
+
+
+class SlotsTaken(StrEnum):
+    """Why a job was not admitted."""
+
+    BY_CLIENT = "by_client"
+    BY_ALL = "by_all"
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ended; a job ends once, so its id names the outcome."""
+
+    client_id: str
+    job_id: str
+    asset_id: str
+    status: str
+    finished_at: datetime
+    error_code: str | None = None
 
 
 class Clock(Protocol):
@@ -72,12 +92,31 @@ class AssetStore(Protocol):
         """Write a changed asset; raises `VersionConflictError` if it was written since it was read."""
         ...
 
+    def deleted_before(self, moment: datetime) -> Sequence[Asset]:
+        """Return the assets, of all clients, that were deleted before ``moment`` and are not erased yet."""
+        ...
+
+    def remove(self, asset: Asset) -> None:
+        """Forget an erased asset; `VersionConflictError` if it was written since it was read."""
+        ...
+
 
 class JobRepository(Protocol):
-    """Jobs, compare-and-set on their version, and the slots and uniqueness that change with them."""
+    """Jobs, compare-and-set on their version, and the queue, slots and uniqueness that change with them.
+
+    Every method that writes raises `VersionConflictError` if the job was written since it was read; what it writes, it
+    writes all or nothing.
+    """
 
     def add(self, job: Job) -> None:
-        """Store a new job; `DomainError` ENHANCEMENT_EXISTS if one like it exists that has not failed."""
+        """Store a new job and queue it.
+
+        Raises
+        ------
+        DomainError
+            NOT_FOUND if the asset is not there and ready, ENHANCEMENT_EXISTS if a job like it exists that has not
+            ended without a result, QUEUE_FULL if the client has ``max_queued`` jobs waiting.
+        """
         ...
 
     def get(self, client_id: str, job_id: str) -> Job | None:
@@ -85,34 +124,58 @@ class JobRepository(Protocol):
         ...
 
     def save(self, job: Job) -> Job:
-        """Write a changed job that neither takes nor gives back a slot."""
+        """Write a changed job that neither takes nor gives back a slot nor changes its place in the queue."""
         ...
 
-    def admit(self, job: Job) -> Job | None:
-        """Write an admitted job and take a slot of its client, both or neither; None if no slot is free."""
+    def admit(self, job: Job, *, max_active_total: int) -> Job | SlotsTaken:
+        """Write an admitted job, take it off the queue and take a slot of its client and one of all."""
         ...
 
     def release(self, job: Job) -> Job:
-        """Write a job that holds its slot no longer (requeued or terminal) and give the slot back, both or neither.
+        """Write a job that holds its slots no longer (requeued or terminal) and give them back.
 
-        A failed job also gives back its place in the uniqueness of (asset, model, strength).
+        A job that ended without a result also gives back its place in the uniqueness of (asset, model, strength).
         """
+        ...
+
+    def withdraw(self, job: Job) -> Job:
+        """Write a job that has ended while it was queued, and take it off the queue."""
         ...
 
     def oldest_queued(self, client_id: str) -> Job | None:
         """Return the client's oldest queued job, or None."""
         ...
 
+    def queue_position(self, job: Job) -> int | None:
+        """Return a queued job's place in its client's queue, 1 for the next; None once it waits no more."""
+        ...
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot, of all clients."""
         ...
 
-    def progress_key(self, job: Job) -> ProgressKey | None:
-        """Return the row whose progress attributes the job's worker may write; None where there is no table."""
+    def unnoticed(self, before: datetime) -> Sequence[Job]:
+        """Return every job, of all clients, that ended before ``before`` and whose end nobody was told."""
         ...
 
-    def clients_waiting(self) -> Sequence[str]:
-        """Return the ids of the clients that have a queued job."""
+    def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:
+        """Return every job of an asset, oldest first; one written a moment ago may be missing."""
+        ...
+
+    def newest(self, client_id: str, status: JobStatus, *, limit: int) -> Sequence[Job]:
+        """Return the client's newest jobs in a status, newest first; one that has just changed may be missing."""
+        ...
+
+    def remove(self, job: Job) -> None:
+        """Forget a terminal job, and its uniqueness with it."""
+        ...
+
+    def drop_lease(self, client_id: str, job_id: str) -> None:
+        """Give back the slots of a job that does not hold them any more; nothing if there is no such lease."""
+        ...
+
+    def progress_key(self, job: Job) -> ProgressKey | None:
+        """Return the row whose progress attributes the job's worker may write; None where there is no table."""
         ...
 
 
@@ -140,7 +203,7 @@ class ClientRegistry(Protocol):
         ...
 
     def save(self, client: Client) -> Client:
-        """Write name, secrets, limits and flags (never the leases)."""
+        """Write name, secrets, limits and flags (never the leases nor what waits)."""
         ...
 
     def all(self) -> Sequence[Client]:
@@ -210,18 +273,50 @@ class WorkflowStarter(Protocol):
 
 
 class TaskTokens(Protocol):
-    """Ends and keeps alive callback tasks. A token that is no longer wanted is not an error."""
+    """Ends and keeps alive callback tasks. Each answer tells whether the task was still waiting for it."""
 
-    def succeed(self, token: str, result: WorkResult) -> None:
+    def succeed(self, token: str, result: WorkResult) -> bool:
         """End the task well."""
         ...
 
-    def fail(self, token: str, error: str, cause: str) -> None:
+    def fail(self, token: str, error: str, cause: str) -> bool:
         """End the task badly."""
         ...
 
-    def heartbeat(self, token: str) -> None:
+    def heartbeat(self, token: str) -> bool:
         """Keep the task alive."""
+        ...
+
+
+class OutcomeQueue(Protocol):
+    """Where the ends of jobs are told; whoever tells clients of them reads it."""
+
+    def tell(self, outcome: JobOutcome) -> None:
+        """Send; the same outcome may be sent more than once."""
+        ...
+
+
+class StopQueue(Protocol):
+    """Asks for the end of executions whose job has been cancelled."""
+
+    def ask(self, job: Job) -> None:
+        """Ask for the end of the job's present attempt."""
+        ...
+
+
+class EraseQueue(Protocol):
+    """Asks for the erasing of deleted assets."""
+
+    def ask(self, client_id: str, asset_id: str) -> None:
+        """Ask for the erasing of one asset."""
+        ...
+
+
+class ObjectEraser(Protocol):
+    """Deletes objects of one bucket for good."""
+
+    def erase(self, prefix: str) -> int:
+        """Delete every version of every object whose key begins with ``prefix``; returns how many."""
         ...
 
 

@@ -39,6 +39,7 @@ class FunctionName(StrEnum):
     DISPATCH = "Dispatch"
     COMPLETE = "Complete"
     SWEEP = "Sweep"
+    ERASE = "Erase"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ ENHANCEMENT = Machine(
     timeout_s=EXECUTION_TIMEOUT_S,
     steps=(
         # The input is {"job_id", "client_id", "attempt"}.
-        Step("Claim", FunctionName.JOB_STEPS, "claimed", next="Dispatch", branches={"stop": END}, catch="Fail"),
+        Step("Claim", FunctionName.JOB_STEPS, "claimed", next="Dispatch", branches={"stop": "Notify"}, catch="Fail"),
         Step(
             "Dispatch",
             FunctionName.DISPATCH,
@@ -156,8 +157,10 @@ ENHANCEMENT = Machine(
             catch="Fail",
         ),
         Step("Verify", FunctionName.JOB_STEPS, "verified", next="Succeed", catch="Fail"),
-        Step("Succeed", FunctionName.JOB_STEPS, "finished", next=END, catch="Fail"),
-        Step("Fail", FunctionName.JOB_STEPS, "finished", next=END),
+        Step("Succeed", FunctionName.JOB_STEPS, "finished", next="Notify", catch="Fail"),
+        Step("Fail", FunctionName.JOB_STEPS, "finished", next="Notify", branches={"queued": END}),
+        # Also after a job that somebody else has ended: there is nobody but its execution to tell of it.
+        Step("Notify", FunctionName.JOB_STEPS, "notified", next=END),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Hears the endpoint's notices (SNS) and ends tasks."""
+"""Hears the endpoint's notices (SNS) and the requests to stop a cancelled job (SQS), and ends tasks."""
 
 import json
 from typing import Any
@@ -6,13 +6,19 @@ from typing import Any
 from lambdas import bootstrap
 from lambdas.core.services.completion import Notice
 from lambdas.entrypoints.logs import logger
+from lambdas.entrypoints.steps import job_ref
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Handle the notices of one SNS event; one that fails is delivered again by SNS."""
+    """Handle the records of one event; one that fails is delivered again by its source."""
+    service = bootstrap.completion_service()
     for record in event["Records"]:
-        bootstrap.completion_service().complete(notice_of(json.loads(record["Sns"]["Message"])))
+        if "Sns" in record:
+            service.complete(notice_of(json.loads(record["Sns"]["Message"])))
+        else:
+            ref = job_ref(json.loads(record["body"]))
+            service.stop(ref.client_id, ref.job_id, ref.attempt)
 
 
 def notice_of(message: dict[str, Any]) -> Notice:

@@ -1,4 +1,4 @@
-"""The steps of ``Enhancement`` that claim, verify and finish a job."""
+"""The steps of ``Enhancement`` that claim, verify, finish and tell of a job."""
 
 from typing import Any
 
@@ -36,4 +36,8 @@ def _fail(service: ExecutionService, state: dict[str, Any]) -> Answer:
     return {"outcome": status.value if status else "settled"}
 
 
-STEPS = {"Claim": _claim, "Verify": _verify, "Succeed": _succeed, "Fail": _fail}
+def _notify(service: ExecutionService, state: dict[str, Any]) -> Answer:
+    return {"outcome": "told" if service.notify(job_ref(state)) else "known"}
+
+
+STEPS = {"Claim": _claim, "Verify": _verify, "Succeed": _succeed, "Fail": _fail, "Notify": _notify}

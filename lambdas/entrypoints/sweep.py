@@ -22,6 +22,6 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             return {"recovered": False}
         ref = job_ref(json.loads(detail["input"]))
         return {"recovered": service.recover(ref, detail["status"])}
-    swept = dataclasses.asdict(service.sweep())
+    swept = dataclasses.asdict(service.sweep()) | dataclasses.asdict(bootstrap.housekeeping_service().tidy())
     logger.info("swept", extra=swept)
     return swept

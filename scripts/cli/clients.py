@@ -5,7 +5,7 @@ import os
 import sys
 
 from lambdas.bootstrap import client_administration
-from lambdas.core.clients import DEFAULT_MAX_ACTIVE, Client
+from lambdas.core.clients import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_QUEUED, Client
 from lambdas.core.errors import DomainError
 from lambdas.core.services.clients import ClientAdministration
 
@@ -18,6 +18,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     create = actions.add_parser("create", help="make a client; its secret is shown once")
     create.add_argument("name")
     create.add_argument("--max-active", type=int, default=DEFAULT_MAX_ACTIVE, help="jobs at once; 1 is Adobe's way")
+    create.add_argument("--max-queued", type=int, default=DEFAULT_MAX_QUEUED, help="jobs that may wait")
     actions.add_parser("list", help="show all clients")
     for action, text in (
         ("rotate", "make a second secret; the newest two are valid"),
@@ -41,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _act(administration: ClientAdministration, arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "create":
-            client, secret = administration.create(arguments.name, max_active=arguments.max_active)
+            client, secret = administration.create(
+                arguments.name, max_active=arguments.max_active, max_queued=arguments.max_queued
+            )
             print(f"client_id     {client.id}\nclient_secret {secret}\n\nThe secret is shown only now.")
         case "list":
             for client in administration.clients.all():
@@ -56,7 +59,8 @@ def _act(administration: ClientAdministration, arguments: argparse.Namespace) ->
 
 def _line(client: Client) -> str:
     state = "disabled" if client.disabled else "enabled"
-    return f"{client.id}  {state:8}  {len(client.leases)}/{client.max_active} active  {client.name}"
+    active, queued = f"{len(client.leases)}/{client.max_active} active", f"{client.queued}/{client.max_queued} queued"
+    return f"{client.id}  {state:8}  {active}  {queued}  {client.name}"
 
 
 def _administration(table: str | None) -> ClientAdministration:

@@ -25,6 +25,7 @@ COMMANDS = {
     "enhance": Command("scripts.cli.enhance", "enhance files through the REST API"),
     "demo": Command("scripts.cli.demo", "start the cloud, enhance the sample, show the difference"),
     "clients": Command("scripts.cli.clients", "create, list, rotate and disable API clients"),
+    "jobs": Command("scripts.cli.jobs", "list, show and cancel enhancements"),
     "engine": Command("scripts.cli.engine", "run the audio engine alone"),
 }
 

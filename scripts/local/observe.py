@@ -1,7 +1,8 @@
 """Looks at a local cloud: what runs and what waits. Changes nothing."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.outputs import Output
@@ -54,11 +55,18 @@ def _work(cloud: Cloud) -> dict[str, int]:
     outputs = json.loads(cloud.outputs_file.read_text())
     sqs, states = emulator.client(cloud, "sqs"), emulator.client(cloud, "stepfunctions")
     return {
-        "waiting for admission": _depth(sqs, outputs[Output.ADMIT_QUEUE_URL]),
+        **_jobs(cloud, outputs),
         "uploads in hand": _running(states, outputs[Output.INTAKE_MACHINE_ARN]),
-        "enhancements in hand": _running(states, outputs[Output.ENHANCEMENT_MACHINE_ARN]),
+        "outcomes to tell": _depth(sqs, outputs[Output.OUTCOME_QUEUE_URL]),
         "dead letters": sum(_depth(sqs, url) for url in sqs.list_queues().get("QueueUrls", ()) if "DeadLetters" in url),
     }
+
+
+def _jobs(cloud: Cloud, outputs: Mapping[str, str]) -> dict[str, int]:
+    emulator.enter(cloud)
+    from scripts.cli.jobs import administration_of  # noqa: PLC0415 - reads the environment that was just set
+
+    return asdict(administration_of(outputs).counts())
 
 
 def _depth(sqs: Any, url: str) -> int:

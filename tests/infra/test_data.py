@@ -85,6 +85,21 @@ def test_audio_is_versioned_announced_and_expires(aws: Assembly) -> None:
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
+@pytest.mark.parametrize(("retention_days", "work_days"), [(30, 7), (3, 3)])
+def test_nothing_that_was_made_of_a_recording_outlives_it(retention_days: int, work_days: int) -> None:
+    app = App(analytics_reporting=False)
+    template = Template.from_stack(DataStack(app, Config(retention_days=retention_days))).to_json()
+    (work,) = (
+        r for name, r in template["Resources"].items() if name.startswith("BucketsWork") and "Policy" not in name
+    )
+    assert [rule["ExpirationInDays"] for rule in work["Properties"]["LifecycleConfiguration"]["Rules"]] == [work_days]
+
+
+def test_functions_keep_rows_as_long_as_the_buckets_keep_objects(aws: Assembly) -> None:
+    days = {f["Environment"]["Variables"].get("CLEARTAKE_RETENTION_DAYS") for f in aws.functions().values()}
+    assert days - {None} == {"30"}
+
+
 def test_signing_key_signs_only(aws: Assembly) -> None:
     key = aws.one("AWS::KMS::Key", "SigningKey")
     assert (key["KeySpec"], key["KeyUsage"]) == ("RSA_2048", "SIGN_VERIFY")

@@ -10,6 +10,7 @@ from lambdas.settings import (
     ApiSettings,
     CompleteSettings,
     DispatchSettings,
+    EraseSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
@@ -27,6 +28,7 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.DISPATCH: DispatchSettings,
     FunctionName.COMPLETE: CompleteSettings,
     FunctionName.SWEEP: SweepSettings,
+    FunctionName.ERASE: EraseSettings,
 }
 LOCAL_ONLY = {"CLEARTAKE_LOCAL_PYTHON"}
 

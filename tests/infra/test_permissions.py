@@ -11,6 +11,13 @@ READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
 WRITE = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"}
 TABLE = READ | WRITE | {"dynamodb:DeleteItem"}
 GET = {"s3:GetObject", "s3:GetObjectVersion"}
+CONSUME = {
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+}
 EVERY_FUNCTION = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -23,10 +30,7 @@ MAY = {
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.PROBE: GET | {"kms:Decrypt"},
-    FunctionName.ADMIT: TABLE
-    | {"states:StartExecution"}
-    | {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
-    | {"sqs:ReceiveMessage"},
+    FunctionName.ADMIT: TABLE | {"states:StartExecution", "sqs:SendMessage"} | CONSUME,
     FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.DISPATCH: READ
     | WRITE
@@ -34,9 +38,16 @@ MAY = {
     FunctionName.COMPLETE: {"dynamodb:GetItem", "kms:Decrypt", "states:SendTaskSuccess", "states:SendTaskFailure"}
     | GET
     | {"s3:ListBucket"}
-    | {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"},  # its dead letters
+    | {"sqs:SendMessage"}  # its dead letters
+    | CONSUME,
     FunctionName.SWEEP: TABLE
-    | {"sqs:SendMessage", "states:DescribeExecution", "states:SendTaskHeartbeat", "states:SendTaskFailure"},
+    | GET
+    | {"s3:ListBucket", "kms:Decrypt"}
+    | {"sqs:SendMessage", "states:DescribeExecution"}
+    | {"states:SendTaskHeartbeat", "states:SendTaskSuccess", "states:SendTaskFailure"},
+    FunctionName.ERASE: TABLE
+    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "sqs:SendMessage"}
+    | CONSUME,
 }
 
 
@@ -58,8 +69,10 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
 @pytest.mark.parametrize(
     ("action", "holder"),
     [
-        ("states:SendTaskSuccess", "Complete"),
         ("states:StartExecution", "Admit"),
+        ("states:DescribeExecution", "Sweep"),
+        ("s3:DeleteObject", "Erase"),
+        ("s3:DeleteObjectVersion", "Erase"),
         ("kms:Sign", "Token"),
         ("sts:AssumeRole", "AdobeApi"),
         ("sagemaker:InvokeEndpointAsync", "Dispatch"),
@@ -68,6 +81,40 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:
     functions = aws.functions()
     assert [name for name in functions if action in aws.actions(aws.role_of(functions[name]))] == [holder]
+
+
+def test_only_who_reads_the_workers_answers_may_report_success(aws: Assembly) -> None:
+    functions = aws.functions()
+    holders = {n for n, f in functions.items() if "states:SendTaskSuccess" in aws.actions(aws.role_of(f))}
+    assert holders == {"Complete", "Sweep"}
+
+
+def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(aws: Assembly) -> None:
+    statements = list(aws.statements(aws.role_of(aws.functions()["Erase"])))
+    deleting = [s for s in statements if "s3:DeleteObject" in listed(s["Action"])]
+    reached = [json.dumps(resource) for s in deleting for resource in listed(s["Resource"])]
+    assert sorted(text.rsplit('"', 2)[1] for text in reached) == ["/in/*", "/out/*", "/wet/*"]
+    listings = [s["Condition"]["StringLike"]["s3:prefix"] for s in statements if "s3:ListBucketVersions" in s["Action"]]
+    assert sorted(listings) == [["in/*", "out/*"], ["wet/*"]]
+
+
+@pytest.mark.parametrize(
+    ("queue", "senders"),
+    [
+        ("OutcomeQueue", {"JobSteps", "Sweep", "Erase"}),
+        ("StopQueue", {"Erase"}),
+        ("EraseQueue", {"Sweep"}),
+    ],
+)
+def test_each_queue_has_few_senders(aws: Assembly, queue: str, senders: set[str]) -> None:
+    functions = aws.functions()
+    found = {
+        name
+        for name, properties in functions.items()
+        for statement in aws.statements(aws.role_of(properties))
+        if "sqs:SendMessage" in listed(statement["Action"]) and f"Queues{queue}" in json.dumps(statement["Resource"])
+    }
+    assert found == senders
 
 
 def test_only_tracing_and_logging_name_every_resource(aws: Assembly) -> None:

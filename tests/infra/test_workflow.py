@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.config import Config
 from infra.constructs.asl import CALL_AND_WAIT, to_asl
 from lambdas.core.workflow import (
     ASSET_INTAKE,
@@ -107,9 +108,30 @@ def test_admission_is_fifo_with_room_for_retries(aws: Assembly) -> None:
     assert queue["FifoQueue"] is True
     assert queue["ContentBasedDeduplication"] is False
     assert queue["VisibilityTimeout"] >= 6 * admit["Timeout"]
-    source = aws.one("AWS::Lambda::EventSourceMapping")
+    source = aws.one("AWS::Lambda::EventSourceMapping", "Admit")
     assert source["BatchSize"] == 10
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize(("queue", "consumer"), [("Stop", "Complete"), ("Erase", "Erase"), ("Outcome", None)])
+def test_queues_of_jobs_outlast_their_consumers_trouble(aws: Assembly, queue: str, consumer: str | None) -> None:
+    properties = aws.one("AWS::SQS::Queue", f"Queues{queue}Queue")
+    assert "RedrivePolicy" in properties
+    assert properties["MessageRetentionPeriod"] == 14 * 86_400
+    if consumer:
+        assert properties["VisibilityTimeout"] >= 6 * aws.functions()[consumer]["Timeout"]
+
+
+def test_every_end_of_an_execution_is_told_but_a_retry() -> None:
+    states = to_asl(ENHANCEMENT)["States"]
+    assert states["Succeed"]["Next"] == "Notify"
+    assert states["ClaimOutcome"]["Choices"][0]["Next"] == "Notify"
+    assert (states["FailOutcome"]["Choices"][0]["Next"], states["FailOutcome"]["Default"]) == ("Done", "Notify")
+
+
+def test_the_lane_is_fed_and_no_client_can_fill_its_backlog() -> None:
+    assert Config(max_gpu_instances=3, gpu_concurrency=4).active_total == 24
+    assert Config(max_active_total=5).active_total == 5
 
 
 def test_triggers_have_dead_letter_queues(aws: Assembly) -> None:

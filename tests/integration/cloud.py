@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from gpu_container.contract import ProbeOrder, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
 from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, ERROR_KEY, FunctionName, Machine, Step
-from lambdas.entrypoints import admit, api, complete, dispatch, intake, job_steps, sweep, token
+from lambdas.entrypoints import admit, api, complete, dispatch, erase, intake, job_steps, sweep, token
 from tests.ports.conftest import TABLE, create_table
 
 AUDIO, WORK = "audio-bucket", "work-bucket"
@@ -66,7 +66,9 @@ class Cloud:
         s3.put_bucket_versioning(Bucket=AUDIO, VersioningConfiguration={"Status": "Enabled"})
         self.s3 = s3
         key = boto3.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
-        queue = boto3.client("sqs").create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        sqs = boto3.client("sqs")
+        queue = sqs.create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("stops", "outcomes", "erasing")}
         role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         waiting = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}}'
         machine = boto3.client("stepfunctions").create_state_machine(
@@ -79,6 +81,10 @@ class Cloud:
             "AUDIO_BUCKET": AUDIO,
             "WORK_BUCKET": WORK,
             "ADMIT_QUEUE_URL": queue,
+            "STOP_QUEUE_URL": self.queues["stops"],
+            "OUTCOME_QUEUE_URL": self.queues["outcomes"],
+            "ERASE_QUEUE_URL": self.queues["erasing"],
+            "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,
             "PUBLIC_BASE_URL": BASE_URL,
@@ -112,9 +118,10 @@ class Cloud:
         is_json = found.get("Content-Type", "").startswith("application/json")
         return Answer(answer["statusCode"], found, json.loads(text) if is_json and text else None, text)
 
-    def sign_in(self, name: str, *, max_active: int = 5) -> dict[str, str]:
+    def sign_in(self, name: str, *, max_active: int = 5, max_queued: int = 100) -> dict[str, str]:
         """Make a client and return the two headers of its calls."""
-        client, secret = bootstrap.client_administration(TABLE).create(name, max_active=max_active)
+        administration = bootstrap.client_administration(TABLE)
+        client, secret = administration.create(name, max_active=max_active, max_queued=max_queued)
         event = _proxy_event("POST", "/ims/token/v3", None)
         event["queryStringParameters"] = {
             "grant_type": "client_credentials",
@@ -150,7 +157,7 @@ class Cloud:
             .receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
             .get("Messages")
         ):
-            records = [{"messageId": message["MessageId"], "body": message["Body"]} for message in batch]
+            records = _records(batch)
             before = self._executions()
             answer = admit.handler({"Records": records}, Context())
             assert answer == {"batchItemFailures": []}
@@ -161,6 +168,21 @@ class Cloud:
                 self.run(ENHANCEMENT, json.loads(document))
                 ran += 1
         return ran
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Take what was told of ended jobs."""
+        return [json.loads(record["body"]) for record in self._take("outcomes")]
+
+    def deliver_stops(self) -> None:
+        if records := self._take("stops"):
+            complete.handler({"Records": records}, Context())
+
+    def deliver_erasing(self) -> Any:
+        return erase.handler({"Records": self._take("erasing")}, Context())
+
+    def _take(self, queue: str) -> list[dict[str, Any]]:
+        answer = boto3.client("sqs").receive_message(QueueUrl=self.queues[queue], MaxNumberOfMessages=10)
+        return _records(answer.get("Messages", []))
 
     def sweep(self) -> Any:
         return sweep.handler({}, Context())
@@ -242,14 +264,20 @@ class RecordingTasks:
     answers: dict[str, Any] = field(default_factory=dict)
     heartbeats: list[str] = field(default_factory=list)
 
-    def succeed(self, token: str, result: WorkResult) -> None:
-        self.answers.setdefault(token, result.model_dump(mode="json"))
+    def succeed(self, token: str, result: WorkResult) -> bool:
+        return self._answer(token, result.model_dump(mode="json"))
 
-    def fail(self, token: str, error: str, cause: str) -> None:
-        self.answers.setdefault(token, TaskFailedError(error, cause))
+    def fail(self, token: str, error: str, cause: str) -> bool:
+        return self._answer(token, TaskFailedError(error, cause))
 
-    def heartbeat(self, token: str) -> None:
+    def heartbeat(self, token: str) -> bool:
         self.heartbeats.append(token)
+        return token not in self.answers
+
+    def _answer(self, token: str, answer: Any) -> bool:
+        waits = token not in self.answers
+        self.answers.setdefault(token, answer)
+        return waits
 
     def outcome(self, token: str) -> Any:
         answer = self.answers[token]
@@ -272,6 +300,19 @@ class FakeRuntime:
 
 def md5_of(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _records(messages: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return messages as Lambda gets them from SQS."""
+    return [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": {"ApproximateReceiveCount": "1"},
+        }
+        for message in messages
+    ]
 
 
 def _plain(answer: Any) -> Any:

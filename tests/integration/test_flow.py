@@ -207,8 +207,7 @@ def test_an_execution_that_timed_out_is_recovered(cloud: Cloud, caller: dict[str
     from tests.integration.cloud import Context
 
     job = enhance(cloud, caller, upload(cloud, caller)).body
-    service = bootstrap.admission_service()
-    assert service.admit_client(caller["x-api-key"]) == 1
+    assert bootstrap.admission_service().admit([caller["x-api-key"]]) == 1
     document = f'{{"job_id": "{job["id"]}", "client_id": "{caller["x-api-key"]}", "attempt": 1}}'
     event = {
         "detail-type": "Step Functions Execution Status Change",
@@ -227,7 +226,7 @@ def test_a_second_dispatch_of_an_attempt_outlives_the_first(cloud: Cloud, caller
     from tests.integration.cloud import Context
 
     job = enhance(cloud, caller, upload(cloud, caller)).body
-    bootstrap.admission_service().admit_client(caller["x-api-key"])
+    bootstrap.admission_service().admit([caller["x-api-key"]])
     ref = JobRef(caller["x-api-key"], job["id"], 1)
     for token in ("first", "second"):  # Step Functions retried the step: the token is a new one
         bootstrap.dispatch_service().dispatch(ref, token)
@@ -278,7 +277,7 @@ def test_a_job_whose_execution_never_started_goes_back_to_the_queue(cloud: Cloud
     queued = jobs.get(caller["x-api-key"], job["id"])
     assert queued is not None
     long_ago = queued.requested_at.replace(year=2020)
-    assert jobs.admit(queued.admitted(long_ago)) is not None  # and then admission died
+    jobs.admit(queued.admitted(long_ago), max_active_total=10)  # and then admission died
     assert cloud.sweep()["recovered"] == 1
     cloud.drain()
     assert show(cloud, caller, job)["status"] == "succeeded"

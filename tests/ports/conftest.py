@@ -1,5 +1,6 @@
 """Every port twice: as memory fake and as AWS adapter on moto. The fakes cannot rot."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from lambdas.core.ports import (
     TokenSigner,
     TokenVerifier,
 )
+from lambdas.core.retention import Retention
 
 REGION = "us-east-1"
 TABLE = "cleartake"
+RETENTION = Retention(days=30)
 
 
 def create_table() -> Any:
@@ -78,15 +81,13 @@ def port_kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def stores_(port_kind: str) -> Stores:
     if port_kind == "memory":
-        clients = stores.MemoryClientRegistry()
-        return Stores(
-            stores.MemoryAssetStore(), clients, stores.MemoryJobRepository(clients), stores.MemoryAttemptStore()
-        )
+        clients, assets = stores.MemoryClientRegistry(), stores.MemoryAssetStore()
+        return Stores(assets, clients, stores.MemoryJobRepository(clients, assets), stores.MemoryAttemptStore())
     table = create_table()
     return Stores(
-        dynamodb.DynamoAssetStore(table),
+        dynamodb.DynamoAssetStore(table, RETENTION),
         dynamodb.DynamoClientRegistry(table),
-        dynamodb.DynamoJobRepository(table),
+        dynamodb.DynamoJobRepository(table, RETENTION),
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
     )
 
@@ -125,22 +126,65 @@ def queue(port_kind: str) -> Queue:
 
 
 @dataclass
+class Messages:
+    """The queues that carry one kind of message each, and what lies in them."""
+
+    outcomes: Any
+    stops: Any
+    erasing: Any
+    sent: Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def messages(port_kind: str) -> Messages:
+    if port_kind == "memory":
+        outcomes, stops, erasing = world.MemoryOutcomeQueue(), world.MemoryStopQueue(), world.MemoryEraseQueue()
+
+        def told() -> list[dict[str, Any]]:
+            return [
+                *({"job_id": outcome.job_id, "status": outcome.status} for outcome in outcomes.told),
+                *({"job_id": job.id, "attempt": job.attempt} for job in stops.asked),
+                *({"client_id": client_id, "asset_id": asset_id} for client_id, asset_id in erasing.asked),
+            ]
+
+        return Messages(outcomes, stops, erasing, told)
+    client = boto3.client("sqs")
+    url = client.create_queue(QueueName="messages")["QueueUrl"]
+
+    def received() -> list[dict[str, Any]]:
+        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+    return Messages(
+        messaging.SqsOutcomeQueue(client, url),
+        messaging.SqsStopQueue(client, url),
+        messaging.SqsEraseQueue(client, url),
+        received,
+    )
+
+
+@dataclass
 class Objects:
     port: Any
+    eraser: Any
     put: Callable[[str, bytes], None]
+    hide: Callable[[str], None]
 
 
 @pytest.fixture
 def objects(port_kind: str) -> Objects:
     if port_kind == "memory":
         fake = world.MemoryAudioStorage()
-        return Objects(fake, lambda key, body: _ignore(fake.put(key, size_bytes=len(body))))
+        return Objects(fake, fake, lambda key, body: _ignore(fake.put(key, size_bytes=len(body))), lambda key: None)
     client = boto3.client("s3")
     client.create_bucket(Bucket="audio")
     client.put_bucket_versioning(Bucket="audio", VersioningConfiguration={"Status": "Enabled"})
     port = s3.S3AudioObjects("audio", client)
     return Objects(
-        port, lambda key, body: _ignore(client.put_object(Bucket="audio", Key=key, Body=body, ContentType="audio/wav"))
+        port,
+        s3.S3Eraser("audio", client),
+        lambda key, body: _ignore(client.put_object(Bucket="audio", Key=key, Body=body, ContentType="audio/wav")),
+        lambda key: _ignore(client.delete_object(Bucket="audio", Key=key)),
     )
 
 

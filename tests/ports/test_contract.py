@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from gpu_container.contract import AudioFacts
@@ -12,8 +13,8 @@ from lambdas.core.assets import Asset, AssetStatus, AutoEnhance, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.ports import Attempt, TokenSigner, TokenVerifier
-from tests.ports.conftest import Objects, Queue, Stores
+from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
+from tests.ports.conftest import TABLE, Messages, Objects, Queue, Stores
 
 NOW = ManualClock().now()
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
@@ -49,8 +50,22 @@ def a_job(job_id: str = "j1", client_id: str = "c1", *, strength: float = 93, af
 
 @pytest.fixture
 def with_client(stores_: Stores) -> Stores:
-    stores_.clients.add(Client(id="c1", name="acme", created_at=NOW, max_active=2).with_secret("s", now=NOW))
+    client = Client(id="c1", name="acme", created_at=NOW, max_active=2, max_queued=3)
+    stores_.clients.add(client.with_secret("s", now=NOW))
+    stores_.assets.add(an_asset(status=AssetStatus.READY))
     return stores_
+
+
+def admitted(stores: Stores, job: Job, *, total: int = 10) -> Job:
+    found = stores.jobs.admit(job.admitted(NOW), max_active_total=total)
+    assert isinstance(found, Job)
+    return found
+
+
+def the_client(stores: Stores, client_id: str = "c1") -> Client:
+    client = stores.clients.get(client_id)
+    assert client is not None
+    return client
 
 
 class TestAssets:
@@ -82,6 +97,18 @@ class TestAssets:
         with pytest.raises(VersionConflictError):
             stores_.assets.save(an_asset(filename="second"))
 
+    def test_a_deleted_asset_is_remembered_until_it_is_erased(self, stores_: Stores) -> None:
+        stores_.assets.add(an_asset())
+        stores_.assets.add(an_asset("a2"))
+        deleted = stores_.assets.save(an_asset().deleted(NOW))
+        assert stores_.assets.deleted_before(NOW) == []
+        assert list(stores_.assets.deleted_before(NOW + timedelta(seconds=1))) == [deleted]
+        with pytest.raises(VersionConflictError):
+            stores_.assets.remove(an_asset())
+        stores_.assets.remove(deleted)
+        assert stores_.assets.get("c1", "a1") is None
+        assert stores_.assets.deleted_before(NOW + timedelta(seconds=1)) == []
+
 
 class TestClients:
     def test_what_is_stored_comes_back(self, with_client: Stores) -> None:
@@ -95,16 +122,15 @@ class TestClients:
         with_client.clients.add(Client(id="c0", name="earlier", created_at=NOW - timedelta(days=1)))
         assert [client.id for client in with_client.clients.all()] == ["c0", "c1"]
 
-    def test_saving_a_client_leaves_its_leases_alone(self, with_client: Stores) -> None:
-        client = with_client.clients.get("c1")
-        assert client is not None
+    def test_saving_a_client_leaves_alone_what_changes_with_its_jobs(self, with_client: Stores) -> None:
+        client = the_client(with_client)
         with_client.jobs.add(a_job())
-        with_client.jobs.admit(a_job().admitted(NOW))
-        with_client.clients.save(replace(client, disabled=True))
-        read = with_client.clients.get("c1")
-        assert read is not None
-        assert read.disabled
-        assert set(read.leases) == {"j1"}
+        with_client.jobs.add(a_job("j2", strength=2, after_s=1))
+        admitted(with_client, a_job())
+        with_client.clients.save(replace(client, disabled=True, max_queued=7))
+        read = the_client(with_client)
+        assert (read.disabled, read.max_queued) == (True, 7)
+        assert (set(read.leases), read.queued, read.last_admitted_at) == ({"j1"}, 1, NOW)
 
 
 class TestJobs:
@@ -120,74 +146,195 @@ class TestJobs:
         assert refusal.value.code is DomainErrorCode.ENHANCEMENT_EXISTS
         with_client.jobs.add(a_job("j3", strength=94))
 
-    def test_after_a_failure_it_may_be_asked_for_again(self, with_client: Stores) -> None:
+    def test_a_full_queue_takes_no_more(self, with_client: Stores) -> None:
+        for number in (1, 2, 3):
+            with_client.jobs.add(a_job(f"j{number}", strength=number, after_s=number))
+        with pytest.raises(DomainError) as refusal:
+            with_client.jobs.add(a_job("j4", strength=4))
+        assert (refusal.value.code, refusal.value.retryable) == (DomainErrorCode.QUEUE_FULL, True)
+        assert with_client.jobs.get("c1", "j4") is None
+        admitted(with_client, a_job("j1", strength=1, after_s=1))
+        with_client.jobs.add(a_job("j4", strength=4))
+
+    @pytest.mark.parametrize("status", [AssetStatus.WAITING_FOR_UPLOAD, AssetStatus.INVALID, AssetStatus.DELETED])
+    def test_only_a_ready_asset_takes_jobs(self, with_client: Stores, status: AssetStatus) -> None:
+        with_client.assets.add(an_asset("a2", status=status))
+        for asset_id in ("a2", "a3"):
+            with pytest.raises(DomainError) as refusal:
+                with_client.jobs.add(replace(a_job(), asset_id=asset_id))
+            assert refusal.value.code is DomainErrorCode.NOT_FOUND
+        assert the_client(with_client).queued == 0
+
+    @pytest.mark.parametrize("end", ["failed", "cancelled", "withdrawn"])
+    def test_after_an_end_without_a_result_it_may_be_asked_for_again(self, with_client: Stores, end: str) -> None:
         with_client.jobs.add(a_job())
-        admitted = with_client.jobs.admit(a_job().admitted(NOW))
-        assert admitted is not None
-        with_client.jobs.release(admitted.failed(error_code="internal", error_message="", now=NOW))
+        if end == "withdrawn":
+            with_client.jobs.withdraw(a_job().cancelled(NOW))
+        elif end == "cancelled":
+            with_client.jobs.release(admitted(with_client, a_job()).cancelled(NOW))
+        else:
+            job = admitted(with_client, a_job())
+            with_client.jobs.release(job.failed(error_code="internal", error_message="", now=NOW))
         with_client.jobs.add(a_job("j2"))
 
     def test_oldest_first_whatever_the_order_of_writing(self, with_client: Stores) -> None:
-        for job_id, after_s in (("j2", 2.0), ("j1", 1.0), ("j3", 3.0)):
-            with_client.jobs.add(a_job(job_id, strength=after_s, after_s=after_s))
+        jobs = {n: a_job(f"j{n}", strength=n, after_s=n) for n in (2, 1, 3)}
+        for job in jobs.values():
+            with_client.jobs.add(job)
         oldest = with_client.jobs.oldest_queued("c1")
         assert oldest is not None
         assert oldest.id == "j1"
         assert with_client.jobs.oldest_queued("c2") is None
+        assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [1, 2, 3]
+        admitted(with_client, jobs[1])
+        assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [None, 1, 2]
 
     def test_slots_run_out_and_come_back(self, with_client: Stores) -> None:
         jobs = [a_job(f"j{n}", strength=n, after_s=n) for n in (1, 2, 3)]
         for job in jobs:
             with_client.jobs.add(job)
-        first = with_client.jobs.admit(jobs[0].admitted(NOW))
-        assert first is not None
-        assert with_client.jobs.admit(jobs[1].admitted(NOW)) is not None
-        assert with_client.jobs.admit(jobs[2].admitted(NOW)) is None
+        first = admitted(with_client, jobs[0])
+        admitted(with_client, jobs[1])
+        assert with_client.jobs.admit(jobs[2].admitted(NOW), max_active_total=10) is SlotsTaken.BY_CLIENT
         unchanged = with_client.jobs.get("c1", "j3")
         assert unchanged is not None
         assert unchanged.status is JobStatus.QUEUED
         with_client.jobs.release(first.failed(error_code="x", error_message="", now=NOW))
-        assert with_client.jobs.admit(jobs[2].admitted(NOW)) is not None
+        admitted(with_client, jobs[2])
+
+    def test_all_clients_together_have_a_limit_too(self, with_client: Stores) -> None:
+        with_client.clients.add(Client(id="c2", name="other", created_at=NOW))
+        with_client.assets.add(an_asset(client_id="c2", status=AssetStatus.READY))
+        for client_id in ("c1", "c2"):
+            with_client.jobs.add(a_job(client_id=client_id))
+        first = admitted(with_client, a_job(), total=1)
+        other = a_job(client_id="c2")
+        assert with_client.jobs.admit(other.admitted(NOW), max_active_total=1) is SlotsTaken.BY_ALL
+        assert the_client(with_client, "c2").queued == 1
+        with_client.jobs.release(first.requeued(NOW))
+        admitted(with_client, other, total=1)
 
     def test_an_admitted_job_has_left_the_queue_and_a_requeued_one_is_back(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        admitted = with_client.jobs.admit(a_job().admitted(NOW))
-        assert admitted is not None
+        job = admitted(with_client, a_job())
         assert with_client.jobs.oldest_queued("c1") is None
-        assert with_client.jobs.clients_waiting() == []
+        assert the_client(with_client).queued == 0
         assert [job.id for job in with_client.jobs.active()] == ["j1"]
-        with_client.jobs.release(admitted.requeued(NOW))
+        with_client.jobs.release(job.requeued(NOW))
         oldest = with_client.jobs.oldest_queued("c1")
         assert oldest is not None
         assert (oldest.attempt, oldest.status) == (2, JobStatus.QUEUED)
-        assert list(with_client.jobs.clients_waiting()) == ["c1"]
+        assert the_client(with_client).queued == 1
         assert list(with_client.jobs.active()) == []
+
+    def test_a_withdrawn_job_waits_no_more(self, with_client: Stores) -> None:
+        with_client.jobs.add(a_job())
+        with_client.jobs.withdraw(a_job().cancelled(NOW))
+        assert with_client.jobs.oldest_queued("c1") is None
+        assert with_client.jobs.queue_position(a_job()) is None
+        assert the_client(with_client).queued == 0
+        with pytest.raises(VersionConflictError):
+            with_client.jobs.withdraw(a_job().cancelled(NOW))
+        with pytest.raises(VersionConflictError):
+            with_client.jobs.admit(a_job().admitted(NOW), max_active_total=10)
+        assert (the_client(with_client).queued, the_client(with_client).leases) == (0, {})
 
     def test_admitting_what_has_changed_is_a_conflict(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        with_client.jobs.admit(a_job().admitted(NOW))
+        admitted(with_client, a_job())
         with pytest.raises(VersionConflictError):
-            with_client.jobs.admit(a_job().admitted(NOW))
+            with_client.jobs.admit(a_job().admitted(NOW), max_active_total=10)
 
     def test_releasing_twice_is_a_conflict_and_frees_one_slot(self, with_client: Stores) -> None:
+        for number in (1, 2):
+            with_client.jobs.add(a_job(f"j{number}", strength=number))
+        first, _ = (admitted(with_client, a_job(f"j{number}", strength=number), total=2) for number in (1, 2))
+        with_client.jobs.release(first.failed(error_code="x", error_message="", now=NOW))
+        for again in (first.failed(error_code="y", error_message="", now=NOW), first.cancelled(NOW)):
+            with pytest.raises(VersionConflictError):
+                with_client.jobs.release(again)
+        assert set(the_client(with_client).leases) == {"j2"}
+        with_client.jobs.add(a_job("j3", strength=3))
+        admitted(with_client, a_job("j3", strength=3), total=2)
+        with_client.jobs.add(a_job("j4", strength=4))
+        assert isinstance(with_client.jobs.admit(a_job("j4", strength=4).admitted(NOW), max_active_total=2), SlotsTaken)
+
+    def test_a_lease_that_nobody_holds_can_be_taken_away_once(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        admitted = with_client.jobs.admit(a_job().admitted(NOW))
-        assert admitted is not None
-        with_client.jobs.release(admitted.failed(error_code="x", error_message="", now=NOW))
-        with pytest.raises(VersionConflictError):
-            with_client.jobs.release(admitted.failed(error_code="y", error_message="", now=NOW))
-        client = with_client.clients.get("c1")
-        assert client is not None
-        assert not client.leases
+        admitted(with_client, a_job(), total=1)
+        for _ in range(2):
+            with_client.jobs.drop_lease("c1", "j1")
+        assert not the_client(with_client).leases
+        for number in (2, 3):
+            with_client.jobs.add(a_job(f"j{number}", strength=number))
+        admitted(with_client, a_job("j2", strength=2), total=1)
+        third = a_job("j3", strength=3).admitted(NOW)
+        assert with_client.jobs.admit(third, max_active_total=1) is SlotsTaken.BY_ALL
 
     def test_a_finished_job_tells_where_its_result_is(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        admitted = with_client.jobs.admit(a_job().admitted(NOW))
-        assert admitted is not None
-        dispatched = with_client.jobs.save(admitted.dispatched(NOW))
+        dispatched = with_client.jobs.save(admitted(with_client, a_job()).dispatched(NOW))
         done = with_client.jobs.release(dispatched.succeeded(key="out/x", version_id="v1", size_bytes=9, now=NOW))
         assert with_client.jobs.get("c1", "j1") == done
         assert (done.output_key, done.output_version_id, done.output_size_bytes) == ("out/x", "v1", 9)
+
+    def test_an_end_is_open_until_it_was_told(self, with_client: Stores) -> None:
+        with_client.jobs.add(a_job())
+        ended = with_client.jobs.withdraw(a_job().cancelled(NOW))
+        later = NOW + timedelta(seconds=1)
+        assert with_client.jobs.unnoticed(NOW) == []
+        assert list(with_client.jobs.unnoticed(later)) == [ended]
+        told = with_client.jobs.save(ended.noticed(later))
+        assert with_client.jobs.get("c1", "j1") == told
+        assert told.notified_at == later
+        assert with_client.jobs.unnoticed(later) == []
+
+    def test_jobs_are_found_by_asset_and_by_status(self, with_client: Stores) -> None:
+        with_client.assets.add(an_asset("a2", status=AssetStatus.READY))
+        jobs = [a_job("j2", strength=2, after_s=2), a_job("j1", strength=1, after_s=1)]
+        other = replace(a_job("j3", after_s=3), asset_id="a2")
+        for job in (*jobs, other):
+            with_client.jobs.add(job)
+        assert [job.id for job in with_client.jobs.of_asset("c1", "a1")] == ["j1", "j2"]
+        assert with_client.jobs.of_asset("c2", "a1") == []
+        with_client.jobs.withdraw(jobs[0].cancelled(NOW))
+        newest = with_client.jobs.newest("c1", JobStatus.QUEUED, limit=10)
+        assert [job.id for job in newest] == ["j3", "j1"]
+        assert [job.id for job in with_client.jobs.newest("c1", JobStatus.QUEUED, limit=1)] == ["j3"]
+        assert [job.id for job in with_client.jobs.newest("c1", JobStatus.CANCELLED, limit=10)] == ["j2"]
+
+    def test_a_removed_job_takes_its_uniqueness_with_it_and_nobody_elses(self, with_client: Stores) -> None:
+        with_client.jobs.add(a_job())
+        cancelled = with_client.jobs.withdraw(a_job().cancelled(NOW))
+        with_client.jobs.add(a_job("j2"))
+        with pytest.raises(VersionConflictError):
+            with_client.jobs.remove(a_job())
+        with_client.jobs.remove(cancelled)
+        assert with_client.jobs.get("c1", "j1") is None
+        with pytest.raises(DomainError):
+            with_client.jobs.add(a_job("j3"))
+        job = with_client.jobs.save(admitted(with_client, a_job("j2")).dispatched(NOW))
+        done = with_client.jobs.release(job.succeeded(key="out/x", version_id=None, size_bytes=9, now=NOW))
+        with_client.jobs.remove(done)
+        with_client.jobs.add(a_job("j3"))
+
+
+@pytest.mark.parametrize("port_kind", ["aws"], indirect=True)
+def test_rows_expire_a_little_after_what_they_speak_of_and_no_living_job_does(with_client: Stores) -> None:
+    now_s, day_s = int(NOW.timestamp()), 86_400
+    assert expires_at_s("A#a1") == now_s + 32 * day_s
+    with_client.jobs.add(a_job(after_s=day_s))
+    assert expires_at_s("A#a1") == now_s + 33 * day_s
+    assert expires_at_s("J#j1") is None
+    job = with_client.jobs.save(admitted(with_client, a_job(after_s=day_s)).dispatched(NOW))
+    assert expires_at_s("J#j1") is None
+    with_client.jobs.release(job.succeeded(key="k", version_id=None, size_bytes=1, now=NOW))
+    assert expires_at_s("J#j1") == expires_at_s("U#a1#dfn3#93") == now_s + 32 * day_s
+
+
+def expires_at_s(sort_key: str) -> int | None:
+    item = boto3.resource("dynamodb").Table(TABLE).get_item(Key={"pk": "C#c1", "sk": sort_key})["Item"]
+    return int(item["ttl"]) if "ttl" in item else None
 
 
 class TestAttempts:
@@ -225,7 +372,30 @@ class TestQueue:
         assert sorted(queue.ticks()) == ["c1", "c1", "c2"]
 
 
+class TestMessages:
+    def test_each_says_what_it_is_about(self, messages: Messages) -> None:
+        messages.outcomes.tell(JobOutcome("c1", "j1", "a1", "cancelled", NOW))
+        messages.stops.ask(replace(a_job("j2"), attempt=3))
+        messages.erasing.ask("c1", "a9")
+        expected = [{"job_id": "j1", "status": "cancelled"}, {"job_id": "j2", "attempt": 3}, {"asset_id": "a9"}]
+        found = messages.sent()
+        for document in expected:
+            assert any(document.items() <= sent.items() for sent in found), document
+
+
 class TestObjects:
+    def test_erasing_leaves_no_version_and_nothing_else_is_touched(self, objects: Objects) -> None:
+        for body in (b"first", b"second"):
+            objects.put("out/c1/a1/j1-1", body)
+        objects.put("out/c1/a1/j1-1.report.json", b"{}")
+        objects.hide("out/c1/a1/j1-1")
+        objects.put("out/c1/a2/j2-1", b"other")
+        assert objects.eraser.erase("out/c1/a1/") >= 3
+        assert objects.port.head("out/c1/a1/j1-1", "v1") is None
+        assert objects.port.head("out/c1/a1/j1-1.report.json") is None
+        assert objects.eraser.erase("out/c1/a1/") == 0
+        assert objects.port.head("out/c1/a2/j2-1") is not None
+
     def test_head_tells_size_and_version(self, objects: Objects) -> None:
         objects.put("in/c1/a1", b"first")
         first = objects.port.head("in/c1/a1")

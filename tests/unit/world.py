@@ -15,6 +15,9 @@ from lambdas.adapters.memory.world import (
     MemoryAnswers,
     MemoryAudioStorage,
     MemoryBackend,
+    MemoryEraseQueue,
+    MemoryOutcomeQueue,
+    MemoryStopQueue,
     MemoryTaskTokens,
     MemoryTokens,
     MemoryWorkflow,
@@ -23,14 +26,20 @@ from lambdas.adapters.memory.world import (
 from lambdas.core.assets import Asset, AutoEnhance
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, output_key_of
+from lambdas.core.retention import Retention
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService, CreateAsset
 from lambdas.core.services.authentication import Authenticator, TokenService
+from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
+from lambdas.core.services.deletion import DeletionService, EraseService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, JobRef, Processing
+from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
+from lambdas.core.services.jobs import JobAdministration
+from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
@@ -53,15 +62,27 @@ class World:
     tasks: MemoryTaskTokens = field(default_factory=MemoryTaskTokens)
     backend: MemoryBackend = field(default_factory=MemoryBackend)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
+    work: MemoryAudioStorage = field(default_factory=lambda: MemoryAudioStorage(bucket="work"))
+    outcome_queue: MemoryOutcomeQueue = field(default_factory=MemoryOutcomeQueue)
+    stops: MemoryStopQueue = field(default_factory=MemoryStopQueue)
+    erase_queue: MemoryEraseQueue = field(default_factory=MemoryEraseQueue)
+    max_active_total: int = 100
 
     def __post_init__(self) -> None:
-        self.jobs = MemoryJobRepository(self.clients)
+        self.jobs = MemoryJobRepository(self.clients, self.asset_store)
+        self.outcomes = OutcomeService(self.jobs, self.outcome_queue, self.clock)
         self.assets = AssetService(self.asset_store, self.storage, self.clock, self.ids)
-        self.enhancements = EnhancementService(self.asset_store, self.jobs, self.queue, self.clock, self.ids)
+        self.enhancements = EnhancementService(
+            self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
+        )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
         self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.clock)
-        self.admission = AdmissionService(self.jobs, self.workflow, self.clock)
-        self.execution = ExecutionService(self.asset_store, self.jobs, self.storage, self.queue, self.clock)
+        self.admission = AdmissionService(
+            self.jobs, self.clients, self.workflow, self.queue, self.clock, self.max_active_total
+        )
+        self.execution = ExecutionService(
+            self.asset_store, self.jobs, self.storage, self.queue, self.outcomes, self.clock
+        )
         self.dispatch = DispatchService(
             self.asset_store,
             self.jobs,
@@ -70,14 +91,32 @@ class World:
             self.clock,
             Processing(self.storage.bucket, "work"),
         )
-        self.completion = CompletionService(self.attempts, self.answers, self.tasks)
-        self.sweep = SweepService(self.jobs, self.attempts, self.workflow, self.tasks, self.queue, self.clock)
+        self.completion = CompletionService(self.jobs, self.attempts, self.answers, self.tasks)
+        self.sweep = SweepService(
+            self.jobs,
+            self.attempts,
+            self.workflow,
+            self.tasks,
+            self.completion,
+            self.queue,
+            self.outcomes,
+            self.clock,
+        )
+        self.housekeeping = HousekeepingService(
+            self.clients, self.asset_store, self.jobs, self.queue, self.erase_queue, self.outcomes, self.clock
+        )
+        self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)
+        self.deletion = DeletionService(self.asset_store, self.erase_queue, self.clock)
+        self.erasing = EraseService(
+            self.asset_store, self.jobs, self.storage, self.work, self.cancelling, self.outcomes, self.clock
+        )
+        self.operator = JobAdministration(self.clients, self.jobs, self.cancelling)
         self.administration = ClientAdministration(self.clients, self.clock, self.ids)
         self.tokens = TokenService(self.clients, MemoryTokens(), self.clock, ttl_s=86_399)
         self.authenticator = Authenticator(self.clients, MemoryTokens(), self.clock)
 
-    def client(self, name: str = "acme", *, max_active: int = 5) -> tuple[Client, str]:
-        return self.administration.create(name, max_active=max_active)
+    def client(self, name: str = "acme", *, max_active: int = 5, max_queued: int = 1000) -> tuple[Client, str]:
+        return self.administration.create(name, max_active=max_active, max_queued=max_queued)
 
     def waiting_asset(self, client_id: str, *, auto: AutoEnhance | None = None, filename: str = "talk.wav") -> Asset:
         command = CreateAsset(client_id, filename, 960_044, "audio/wav", None, auto)
@@ -102,19 +141,20 @@ class World:
         return found
 
     def result_for(self, job: Job, **changes: object) -> WorkResult:
-        key = output_key_of(job)
+        return self.result_at(job.id, job.attempt, output_key_of(job), job.model).model_copy(update=changes)
+
+    def result_at(self, job_id: str, attempt: int, key: str, model: str) -> WorkResult:
         stored = self.storage.put(key, size_bytes=1000)
-        result = WorkResult(
-            job_id=job.id,
-            attempt=job.attempt,
+        return WorkResult(
+            job_id=job_id,
+            attempt=attempt,
             output=ObjectRef(bucket="audio", key=key, version_id=stored.version_id),
             size_bytes=1000,
             sha256="0" * 64,
             facts=FACTS,
             nan_count=0,
             silent=False,
-            model=job.model,
+            model=model,
             seconds=0.1,
             real_time_factor=0.01,
         )
-        return result.model_copy(update=changes)

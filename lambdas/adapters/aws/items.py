@@ -12,7 +12,7 @@ from typing import Any
 
 from gpu_container.contract import AudioFacts
 from lambdas.core.assets import Asset, AssetStatus, AutoEnhance
-from lambdas.core.clients import Client, SecretHash
+from lambdas.core.clients import DEFAULT_MAX_QUEUED, Client, SecretHash
 from lambdas.core.clock import from_text, to_text
 from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
 from lambdas.core.ports import Attempt
@@ -24,7 +24,11 @@ LAYOUT = 1
 GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
 QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
-SWEEP_ACTIVE, SWEEP_QUEUED = "active", "queued"
+SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED = "active", "ended", "deleted"
+"""Holding a slot; ended with nobody told of it; assets to be erased."""
+
+SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
+"""The row that counts the slots taken by all clients together."""
 
 
 def client_pk(client_id: str) -> str:
@@ -66,6 +70,20 @@ def queue_key(job: Job) -> dict[str, str]:
     return {"pk": client_pk(job.client_id), "sk": f"{QUEUE_PREFIX}{_order(job)}"}
 
 
+def jobs_of_asset_pk(client_id: str, asset_id: str) -> str:
+    """Partition of an asset's jobs, in their index."""
+    return f"A#{client_id}#{asset_id}"
+
+
+def jobs_in_status_pk(client_id: str, status: JobStatus) -> str:
+    """Partition of a client's jobs in a status, in their index.
+
+    A worker marks its job as running and may not touch the keys of indexes, so running jobs stay among the dispatched.
+    """
+    listed_as = JobStatus.DISPATCHED if status is JobStatus.RUNNING else status
+    return f"{client_pk(client_id)}#{listed_as}"
+
+
 def sweep_pk(group: str, shard: int) -> str:
     """Partition of one shard of the sweeper's index."""
     return f"S#{group}#{shard}"
@@ -85,7 +103,10 @@ def from_client(client: Client) -> Item:
         ],
         "disabled": client.disabled,
         "max_active": client.max_active,
+        "max_queued": client.max_queued,
         "leases": dict(client.leases),
+        "queued": client.queued,
+        "last_admitted_at": _text_or_none(client.last_admitted_at),
         "version": client.version,
         f"{GSI_CLIENT_STATUS}pk": "CLIENTS",
         f"{GSI_CLIENT_STATUS}sk": to_text(client.created_at),
@@ -104,15 +125,18 @@ def to_client(item: Item) -> Client:
         ),
         disabled=bool(item["disabled"]),
         max_active=int(item["max_active"]),
+        max_queued=int(item.get("max_queued", DEFAULT_MAX_QUEUED)),
         leases=MappingProxyType(dict(item["leases"])),
+        queued=int(item.get("queued", 0)),
+        last_admitted_at=_moment_or_none(item, "last_admitted_at"),
         version=int(item["version"]),
     )
 
 
-def from_asset(asset: Asset) -> Item:
-    """Write an asset."""
+def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
+    """Write an asset; DynamoDB forgets it after ``expires_at``."""
     wanted = asset.auto_enhance
-    return {
+    item = {
         **asset_key(asset.client_id, asset.id),
         "v": LAYOUT,
         "asset_id": asset.id,
@@ -131,7 +155,11 @@ def from_asset(asset: Asset) -> Item:
         "error_message": asset.error_message,
         "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
         "version": asset.version,
+        "ttl": int(expires_at.timestamp()),
     }
+    if asset.is_deleted:
+        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+    return item
 
 
 def to_asset(item: Item) -> Asset:
@@ -157,8 +185,8 @@ def to_asset(item: Item) -> Asset:
     )
 
 
-def from_job(job: Job) -> Item:
-    """Write a job, with the index keys that its status calls for."""
+def from_job(job: Job, *, expires_at: datetime | None) -> Item:
+    """Write a job, with the index keys that its status calls for; without ``expires_at`` it stays."""
     item = {
         **job_key(job.client_id, job.id),
         "v": LAYOUT,
@@ -180,7 +208,9 @@ def from_job(job: Job) -> Item:
         "output_size_bytes": job.output_size_bytes,
         "error_code": job.error_code,
         "error_message": job.error_message,
+        "notified_at": _text_or_none(job.notified_at),
         "version": job.version,
+        "ttl": int(expires_at.timestamp()) if expires_at else None,
     }
     return {key: value for key, value in (item | _job_indexes(job)).items() if value is not None}
 
@@ -206,6 +236,7 @@ def to_job(item: Item) -> Job:
         output_size_bytes=int(item["output_size_bytes"]) if "output_size_bytes" in item else None,
         error_code=item.get("error_code"),
         error_message=item.get("error_message"),
+        notified_at=_moment_or_none(item, "notified_at"),
         version=int(item["version"]),
     )
 
@@ -247,16 +278,21 @@ def _order(job: Job) -> str:
 def _job_indexes(job: Job) -> Item:
     order = _order(job)
     indexes = {
-        f"{GSI_ASSET}pk": f"A#{job.client_id}#{job.asset_id}",
+        f"{GSI_ASSET}pk": jobs_of_asset_pk(job.client_id, job.asset_id),
         f"{GSI_ASSET}sk": order,
-        f"{GSI_CLIENT_STATUS}pk": f"{client_pk(job.client_id)}#{job.status}",
+        f"{GSI_CLIENT_STATUS}pk": jobs_in_status_pk(job.client_id, job.status),
         f"{GSI_CLIENT_STATUS}sk": order,
     }
-    group = SWEEP_QUEUED if job.status is JobStatus.QUEUED else SWEEP_ACTIVE if job.status in HOLDS_SLOT else None
-    if group:
-        shard = zlib.crc32(job.id.encode()) % SWEEP_SHARDS
-        indexes |= {f"{GSI_SWEEP}pk": sweep_pk(group, shard), f"{GSI_SWEEP}sk": order}
+    if job.status in HOLDS_SLOT:
+        indexes |= _sweep_keys(SWEEP_ACTIVE, job.id, since=job.requested_at)
+    if job.is_terminal and job.notified_at is None:
+        indexes |= _sweep_keys(SWEEP_ENDED, job.id, since=job.finished_at or job.updated_at)
     return indexes
+
+
+def _sweep_keys(group: str, entity_id: str, *, since: datetime) -> Item:
+    shard = zlib.crc32(entity_id.encode()) % SWEEP_SHARDS
+    return {f"{GSI_SWEEP}pk": sweep_pk(group, shard), f"{GSI_SWEEP}sk": f"{to_text(since)}#{entity_id}"}
 
 
 def _text_or_none(moment: datetime | None) -> str | None:

@@ -2,15 +2,17 @@
 
 import json
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.core.clock import to_text
 from lambdas.core.jobs import Job
-from lambdas.core.ports import Dispatched
+from lambdas.core.ports import Dispatched, JobOutcome
 from lambdas.core.workflow import INVOCATION_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -41,6 +43,63 @@ class SqsAdmissionQueue:
                 MessageGroupId=client_id,
                 MessageDeduplicationId=str(uuid.uuid4()),  # each tick counts: the queue must never swallow one
             )
+
+
+@dataclass(frozen=True)
+class SqsOutcomeQueue:
+    """Where the ends of jobs are told."""
+
+    client: "SQSClient"
+    queue_url: str
+
+    def tell(self, outcome: JobOutcome) -> None:
+        """Send the outcome as JSON."""
+        _send(self.client, self.queue_url, {**asdict(outcome), "finished_at": to_text(outcome.finished_at)})
+
+
+@dataclass(frozen=True)
+class SqsStopQueue:
+    """Where the end of an execution is asked for: ``complete`` reads it, because only it may answer tasks."""
+
+    client: "SQSClient"
+    queue_url: str
+
+    def ask(self, job: Job) -> None:
+        """Ask for the end of the job's present attempt."""
+        document = {"client_id": job.client_id, "job_id": job.id, "attempt": job.attempt}
+        _send(self.client, self.queue_url, document)
+
+
+@dataclass(frozen=True)
+class SqsEraseQueue:
+    """Where the erasing of deleted assets is asked for."""
+
+    client: "SQSClient"
+    queue_url: str
+
+    def ask(self, client_id: str, asset_id: str) -> None:
+        """Ask for the erasing of one asset."""
+        _send(self.client, self.queue_url, {"client_id": client_id, "asset_id": asset_id})
+
+
+@dataclass(frozen=True)
+class SqsDelivery:
+    """The messages that a function is just handling."""
+
+    client: "SQSClient"
+    queue_url: str
+
+    def postpone(self, receipt_handle: str, seconds: int) -> None:
+        """Have a message delivered again after ``seconds`` instead of the queue's whole visibility timeout."""
+        with domain_errors():
+            self.client.change_message_visibility(
+                QueueUrl=self.queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
+
+
+def _send(client: "SQSClient", queue_url: str, document: dict[str, Any]) -> None:
+    with domain_errors():
+        client.send_message(QueueUrl=queue_url, MessageBody=json.dumps(document))
 
 
 @dataclass(frozen=True)
@@ -76,38 +135,33 @@ class StepFunctionsWorkflow:
 
 @dataclass(frozen=True)
 class StepFunctionsTasks:
-    """Task tokens; one that is no longer wanted is not an error."""
+    """Task tokens; one that is no longer wanted is not an error, but an answer."""
 
     client: "SFNClient"
 
-    def succeed(self, token: str, result: WorkResult) -> None:
+    def succeed(self, token: str, result: WorkResult) -> bool:
         """End the task well."""
-        with domain_errors():
-            try:
-                self.client.send_task_success(taskToken=token, output=result.model_dump_json())
-            except ClientError as error:
-                _ignore_unwanted(error)
+        return _was_waited_for(lambda: self.client.send_task_success(taskToken=token, output=result.model_dump_json()))
 
-    def fail(self, token: str, error: str, cause: str) -> None:
+    def fail(self, token: str, error: str, cause: str) -> bool:
         """End the task badly."""
-        with domain_errors():
-            try:
-                self.client.send_task_failure(taskToken=token, error=error, cause=cause[:MAX_CAUSE_LENGTH])
-            except ClientError as refused:
-                _ignore_unwanted(refused)
+        shortened = cause[:MAX_CAUSE_LENGTH]
+        return _was_waited_for(lambda: self.client.send_task_failure(taskToken=token, error=error, cause=shortened))
 
-    def heartbeat(self, token: str) -> None:
+    def heartbeat(self, token: str) -> bool:
         """Keep the task alive."""
-        with domain_errors():
-            try:
-                self.client.send_task_heartbeat(taskToken=token)
-            except ClientError as error:
-                _ignore_unwanted(error)
+        return _was_waited_for(lambda: self.client.send_task_heartbeat(taskToken=token))
 
 
-def _ignore_unwanted(error: ClientError) -> None:
-    if code_of(error) not in UNWANTED:
-        raise error
+def _was_waited_for(call: Callable[[], object]) -> bool:
+    with domain_errors():
+        try:
+            call()
+        except ClientError as error:
+            if code_of(error) not in UNWANTED:
+                raise
+            return False
+    return True
 
 
 @dataclass(frozen=True)

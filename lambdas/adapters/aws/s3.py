@@ -1,4 +1,4 @@
-"""The audio bucket: presigned links and HEADs; and the documents that workers leave behind."""
+"""The audio bucket: presigned links and HEADs; the documents that workers leave behind; the erasing of all of it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -155,6 +155,36 @@ class S3Answers:
                 if code_of(error) in MISSING:
                     return None
                 raise
+
+
+@dataclass(frozen=True)
+class S3Eraser:
+    """Deletes for good, in versioned buckets and in plain ones."""
+
+    bucket: str
+    client: "S3Client"
+
+    def erase(self, prefix: str) -> int:
+        """Delete every version, and every mark of a deletion, of every key that begins with ``prefix``."""
+        erased = 0
+        with domain_errors():
+            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                self._delete([(one["Key"], one["VersionId"]) for one in found])
+                erased += len(found)
+        return erased
+
+    def _delete(self, versions: list[tuple[str, str]]) -> None:
+        if not versions:
+            return
+        answer = self.client.delete_objects(
+            Bucket=self.bucket,
+            Delete={"Objects": [{"Key": key, "VersionId": version} for key, version in versions], "Quiet": True},
+        )
+        for refused in answer.get("Errors", []):
+            code = str(refused.get("Code", ""))
+            raise ClientError({"Error": {"Code": code, "Message": refused.get("Message", "")}}, "DeleteObjects")
 
 
 def content_disposition(filename: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.jobs import Job
-from lambdas.core.ports import Dispatched, StoredObject
+from lambdas.core.ports import Dispatched, JobOutcome, StoredObject
 
 
 @dataclass
@@ -69,6 +69,11 @@ class MemoryAudioStorage:
             return versions[-1] if versions else None
         return next((stored for stored in versions if stored.version_id == version_id), None)
 
+    def erase(self, prefix: str) -> int:
+        """Delete every version below ``prefix``."""
+        doomed = [key for key in self.objects if key.startswith(prefix)]
+        return sum(len(self.objects.pop(key)) for key in doomed)
+
 
 @dataclass
 class MemoryAdmissionQueue:
@@ -82,14 +87,49 @@ class MemoryAdmissionQueue:
 
 
 @dataclass
+class MemoryOutcomeQueue:
+    """Remembers what was told."""
+
+    told: list[JobOutcome] = field(default_factory=list)
+
+    def tell(self, outcome: JobOutcome) -> None:
+        """Remember."""
+        self.told.append(outcome)
+
+
+@dataclass
+class MemoryStopQueue:
+    """Remembers which attempts should end."""
+
+    asked: list[Job] = field(default_factory=list)
+
+    def ask(self, job: Job) -> None:
+        """Remember."""
+        self.asked.append(job)
+
+
+@dataclass
+class MemoryEraseQueue:
+    """Remembers which assets should be erased."""
+
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def ask(self, client_id: str, asset_id: str) -> None:
+        """Remember."""
+        self.asked.append((client_id, asset_id))
+
+
+@dataclass
 class MemoryWorkflow:
     """Executions by name."""
 
     executions: dict[str, str] = field(default_factory=dict)
+    started: dict[str, Job] = field(default_factory=dict)
 
     def start(self, job: Job) -> None:
         """Start; once."""
         self.executions.setdefault(job.execution_name, "RUNNING")
+        self.started.setdefault(job.execution_name, job)
 
     def status(self, job: Job) -> str | None:
         """Return the execution's status."""
@@ -98,22 +138,28 @@ class MemoryWorkflow:
 
 @dataclass
 class MemoryTaskTokens:
-    """Remembers how each token was answered; the first answer counts."""
+    """Remembers how each token was answered; the first answer counts, and nothing waits after it."""
 
     answers: dict[str, WorkResult | tuple[str, str]] = field(default_factory=dict)
     heartbeats: list[str] = field(default_factory=list)
 
-    def succeed(self, token: str, result: WorkResult) -> None:
+    def succeed(self, token: str, result: WorkResult) -> bool:
         """Answer well."""
-        self.answers.setdefault(token, result)
+        return self._answer(token, result)
 
-    def fail(self, token: str, error: str, cause: str) -> None:
+    def fail(self, token: str, error: str, cause: str) -> bool:
         """Answer badly."""
-        self.answers.setdefault(token, (error, cause))
+        return self._answer(token, (error, cause))
 
-    def heartbeat(self, token: str) -> None:
+    def heartbeat(self, token: str) -> bool:
         """Remember."""
         self.heartbeats.append(token)
+        return token not in self.answers
+
+    def _answer(self, token: str, answer: WorkResult | tuple[str, str]) -> bool:
+        waits = token not in self.answers
+        self.answers.setdefault(token, answer)
+        return waits
 
 
 @dataclass
@@ -121,10 +167,12 @@ class MemoryBackend:
     """A lane that only takes orders."""
 
     orders: list[WorkOrder] = field(default_factory=list)
+    inference_ids: list[str] = field(default_factory=list)
 
     def dispatch(self, order: WorkOrder, *, inference_id: str) -> Dispatched:
         """Take the order."""
         self.orders.append(order)
+        self.inference_ids.append(inference_id)
         return Dispatched(f"s3://work/async/out/{inference_id}.out", f"s3://work/async/failed/{inference_id}.out")
 
 

@@ -1,36 +1,79 @@
 """Which queued job may run next. The only place that starts executions."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
 
+from lambdas.core.clients import Client
+from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, VersionConflictError
 from lambdas.core.jobs import Job
-from lambdas.core.ports import Clock, JobRepository, WorkflowStarter
+from lambdas.core.ports import AdmissionQueue, ClientRegistry, Clock, JobRepository, SlotsTaken, WorkflowStarter
 
 logger = logging.getLogger(__name__)
+
+MAX_STARTS = 100
+"""In one round, so that it ends well within its function's time; the next round goes on."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class AdmissionService:
-    """Oldest first, as many at once as the client has slots."""
+    """Fills free slots: oldest first within a client, and max-min fair between clients.
+
+    The next slot goes to the waiting client that has the fewest, among equals to the one whose last admission is the
+    longest ago. So a client that queues hundreds of jobs delays another's first one by one job, not by hundreds.
+    """
 
     jobs: JobRepository
+    clients: ClientRegistry
     workflow: WorkflowStarter
+    queue: AdmissionQueue
     clock: Clock
+    max_active_total: int
 
-    def admit_client(self, client_id: str) -> int:
-        """Start as many of the client's queued jobs as there are free slots; returns how many."""
-        started = 0
+    def admit(self, woken: Iterable[str]) -> int:
+        """Start queued jobs while slots are free; returns how many.
+
+        Parameters
+        ----------
+        woken
+            Clients that are certain to be looked at; the list of all clients may be a moment old.
+        """
+        started, waiting = 0, self._waiting(woken)
+        while waiting and started < MAX_STARTS:
+            client = min(waiting.values(), key=_precedence)
+            admitted = self._admit_oldest(client.id)
+            if admitted is SlotsTaken.BY_ALL:
+                return started
+            if isinstance(admitted, Job):
+                started += 1
+                waiting[client.id] = _with_slot(client, admitted)
+            else:
+                del waiting[client.id]
+        if waiting:
+            self.queue.tick(next(iter(waiting)))
+        return started
+
+    def _waiting(self, woken: Iterable[str]) -> dict[str, Client]:
+        waiting = {client.id: client for client in self.clients.all() if client.queued > 0 and client.has_free_slot}
+        fresh = (self.clients.get(client_id) for client_id in set(woken))
+        return waiting | {client.id: client for client in fresh if client is not None}
+
+    def _admit_oldest(self, client_id: str) -> Job | SlotsTaken | None:
+        """Admit the client's oldest job; None if none waits."""
         while (job := self.jobs.oldest_queued(client_id)) is not None:
             try:
-                admitted = self.jobs.admit(job.admitted(self.clock.now()))
+                admitted = self.jobs.admit(job.admitted(self.clock.now()), max_active_total=self.max_active_total)
             except VersionConflictError:
                 continue  # somebody else moved it: look again
-            if admitted is None:
-                break
-            self._start(admitted)
-            started += 1
-        return started
+            if isinstance(admitted, Job):
+                self._start(admitted)
+            return admitted
+        return None
 
     def _start(self, job: Job) -> None:
         try:
@@ -40,3 +83,12 @@ class AdmissionService:
             self.jobs.release(job.unadmitted(self.clock.now()))
             raise
         logger.info("admitted", extra={"job_id": job.id, "attempt": job.attempt})
+
+
+def _precedence(client: Client) -> tuple[int, datetime, str]:
+    return len(client.leases), client.last_admitted_at or _NEVER, client.id
+
+
+def _with_slot(client: Client, job: Job) -> Client:
+    leases = MappingProxyType({**client.leases, job.id: to_text(job.updated_at)})
+    return replace(client, leases=leases, last_admitted_at=job.updated_at)

@@ -63,8 +63,8 @@ class AssetService:
 
 
 def existing_asset(assets: AssetStore, client_id: str, asset_id: str) -> Asset:
-    """Return the client's asset; raises `DomainError` NOT_FOUND, also where it is another client's."""
+    """Return the client's asset; raises `DomainError` NOT_FOUND, also where it is another client's or deleted."""
     asset = assets.get(client_id, asset_id)
-    if asset is None:
+    if asset is None or asset.is_deleted:
         raise DomainError(DomainErrorCode.NOT_FOUND)
     return asset

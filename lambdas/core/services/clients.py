@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from lambdas.core.clients import DEFAULT_MAX_ACTIVE, Client, new_secret
+from lambdas.core.clients import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_QUEUED, Client, new_secret
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.ports import ClientRegistry, Clock, IdFactory
 
@@ -15,11 +15,18 @@ class ClientAdministration:
     clock: Clock
     ids: IdFactory
 
-    def create(self, name: str, *, max_active: int = DEFAULT_MAX_ACTIVE) -> tuple[Client, str]:
+    def create(
+        self, name: str, *, max_active: int = DEFAULT_MAX_ACTIVE, max_queued: int = DEFAULT_MAX_QUEUED
+    ) -> tuple[Client, str]:
         """Return a new client and its secret."""
         now, secret = self.clock.now(), new_secret()
-        client = Client(id=self.ids.new_id().replace("-", ""), name=name, created_at=now, max_active=max_active)
-        client = client.with_secret(secret, now=now)
+        client = Client(
+            id=self.ids.new_id().replace("-", ""),
+            name=name,
+            created_at=now,
+            max_active=max_active,
+            max_queued=max_queued,
+        ).with_secret(secret, now=now)
         self.clients.add(client)
         return client, secret
 

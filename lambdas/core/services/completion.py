@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from gpu_container.contract import ErrorCode, WorkFailure, WorkResult
 from lambdas.core.errors import TransientError
-from lambdas.core.ports import AnswerReader, Attempt, AttemptStore, TaskTokens
+from lambdas.core.jobs import JobStatus
+from lambdas.core.ports import AnswerReader, Attempt, AttemptStore, JobRepository, TaskTokens
+from lambdas.core.services.failures import JOB_CANCELLED
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +26,9 @@ class Notice:
 
 @dataclass(frozen=True)
 class CompletionService:
-    """Ends GPU tasks; nothing else does. A notice that comes twice finds its token answered and changes nothing."""
+    """Ends GPU tasks. A notice that comes twice finds its token answered and changes nothing."""
 
+    jobs: JobRepository
     attempts: AttemptStore
     answers: AnswerReader
     tasks: TaskTokens
@@ -47,31 +50,62 @@ class CompletionService:
         else:
             self._fail(attempt, notice)
 
+    def find(self, attempt: Attempt) -> bool:
+        """Answer a task whose notice never came, if the worker's answer lies where it belongs.
+
+        Returns
+        -------
+        bool
+            False where there is no answer, or the task waits for none any more.
+        """
+        if (body := self._read(attempt.output_location)) is not None:
+            return self._answer(attempt, body)
+        if (body := self._read(attempt.failure_location)) is not None:
+            return self._answer_badly(attempt, body, "the endpoint's notice was lost")
+        return False
+
+    def stop(self, client_id: str, job_id: str, attempt: int) -> bool:
+        """Wake the execution of a cancelled attempt; False where it waits for nothing.
+
+        A job that is not cancelled is left alone: only its row, never a message, says that it is.
+        """
+        job = self.jobs.get(client_id, job_id)
+        dispatched = self.attempts.get(f"{job_id}-{attempt}")
+        if dispatched is None or (job is not None and job.status is not JobStatus.CANCELLED):
+            return False
+        return self.tasks.fail(dispatched.task_token, JOB_CANCELLED, "the client has cancelled the job")
+
     def _succeed(self, attempt: Attempt, notice: Notice) -> None:
-        location = notice.output_location or attempt.output_location
-        body = self.answers.read(location) if location else None
+        body = self._read(notice.output_location or attempt.output_location)
         if body is None:
             msg = "the worker's result is not there yet"
             raise TransientError(msg)
-        try:
-            result = WorkResult.model_validate_json(body)
-        except ValidationError:
-            self.tasks.fail(attempt.task_token, ErrorCode.ENGINE_FAILED.value, "the worker's result is malformed")
-            return
-        self.tasks.succeed(attempt.task_token, result)
+        self._answer(attempt, body)
 
     def _fail(self, attempt: Attempt, notice: Notice) -> None:
         if attempt.failure_location is None:
             # Dispatch has not yet written down where the answer will be: it is milliseconds behind.
             msg = "the failure's location is not known yet"
             raise TransientError(msg)
-        body = self.answers.read(attempt.failure_location)
+        self._answer_badly(attempt, self._read(attempt.failure_location), notice.failure_reason)
+
+    def _answer(self, attempt: Attempt, body: bytes) -> bool:
+        try:
+            result = WorkResult.model_validate_json(body)
+        except ValidationError:
+            code, cause = ErrorCode.ENGINE_FAILED.value, "the worker's result is malformed"
+            return self.tasks.fail(attempt.task_token, code, cause)
+        return self.tasks.succeed(attempt.task_token, result)
+
+    def _answer_badly(self, attempt: Attempt, body: bytes | None, reason: str) -> bool:
         failure = _failure(body)
         if failure is None:
             # No answer of ours: the container died, ran out of memory or out of time.
-            self.tasks.fail(attempt.task_token, ErrorCode.ENGINE_FAILED.value, notice.failure_reason)
-            return
-        self.tasks.fail(attempt.task_token, failure.error_code.value, failure.message)
+            return self.tasks.fail(attempt.task_token, ErrorCode.ENGINE_FAILED.value, reason)
+        return self.tasks.fail(attempt.task_token, failure.error_code.value, failure.message)
+
+    def _read(self, location: str | None) -> bytes | None:
+        return self.answers.read(location) if location else None
 
 
 def _failure(body: bytes | None) -> WorkFailure | None:

@@ -10,6 +10,7 @@ from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.operations import STRENGTH_MAX, STRENGTH_MIN
 from lambdas.core.ports import AdmissionQueue, AssetStore, AudioLinks, Clock, IdFactory, JobRepository
+from lambdas.core.retention import Retention
 from lambdas.core.services.assets import existing_asset
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class EnhancementService:
     queue: AdmissionQueue
     clock: Clock
     ids: IdFactory
+    retention: Retention
 
     def request(self, client_id: str, asset_id: str, *, strength: float, model: str) -> Job:
         """Queue an enhancement of an asset whose bytes are ready.
@@ -33,12 +35,13 @@ class EnhancementService:
         Raises
         ------
         DomainError
-            NOT_FOUND, ASSET_NOT_UPLOADED, ASSET_NOT_ENHANCEABLE, ENHANCEMENT_EXISTS or PARAMETER_INVALID.
+            NOT_FOUND, ASSET_NOT_UPLOADED, ASSET_NOT_ENHANCEABLE (also once the upload's time is over),
+            ENHANCEMENT_EXISTS, QUEUE_FULL or PARAMETER_INVALID.
         """
         asset = existing_asset(self.assets, client_id, asset_id)
         if asset.is_waiting:
             raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED)
-        if asset.status is AssetStatus.INVALID:
+        if asset.status is AssetStatus.INVALID or self.retention.is_over(asset.updated_at, now=self.clock.now()):
             raise DomainError(DomainErrorCode.ASSET_NOT_ENHANCEABLE)
         return self.enqueue(asset, strength=strength, model=model)
 
@@ -70,6 +73,10 @@ class EnhancementService:
         if job is None or job.asset_id != asset_id:
             raise DomainError(DomainErrorCode.NOT_FOUND)
         return job
+
+    def queue_position(self, job: Job) -> int | None:
+        """Return how many of the client's jobs are ahead, itself included; None unless it is queued."""
+        return self.jobs.queue_position(job) if job.status is JobStatus.QUEUED else None
 
 
 @dataclass(frozen=True)

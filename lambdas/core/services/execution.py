@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
-from lambdas.core.assets import Asset
+from lambdas.core.assets import Asset, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
 from lambdas.core.ports import (
@@ -20,6 +20,7 @@ from lambdas.core.ports import (
     JobRepository,
 )
 from lambdas.core.services.failures import Failure
+from lambdas.core.services.outcomes import OutcomeService
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +46,13 @@ class JobRef:
 
 @dataclass(frozen=True)
 class ExecutionService:
-    """Claim, verify, succeed, fail."""
+    """Claim, verify, succeed, fail, notify."""
 
     assets: AssetStore
     jobs: JobRepository
     storage: AudioObjects
     queue: AdmissionQueue
+    outcomes: OutcomeService
     clock: Clock
 
     def claim(self, ref: JobRef) -> bool:
@@ -99,6 +101,10 @@ class ExecutionService:
         self.queue.tick(ref.client_id)
         return job.status if job else None
 
+    def notify(self, ref: JobRef) -> bool:
+        """Tell how the job ended, whoever ended it; returns False where there is nothing to tell (any more)."""
+        return self.outcomes.tell(ref.client_id, ref.job_id)
+
 
 @dataclass(frozen=True)
 class Processing:
@@ -129,13 +135,17 @@ class DispatchService:
         """
         job = current_job(self.jobs, ref)
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
-        if job is None or asset is None:
+        if job is None or asset is None or asset.is_deleted:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
         if job.status is JobStatus.ADMITTED:
             # Before the lane knows of it: the worker may mark it running at any moment after that.
             job = self.jobs.save(job.dispatched(self.clock.now()))
         attempt = Attempt(inference_id_of(job, task_token), ref.client_id, job.id, job.attempt, task_token)
         self._remember(attempt, job)
+        # A cancellation writes the row and then looks for the token; this writes the token and then looks at the row.
+        # Whichever is first, one of the two sees the other, and no cancelled job waits for its timer.
+        if current_job(self.jobs, ref) is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND, "the job has been cancelled")
         order = self._order(job, asset, task_token)
         answer = self.backend.dispatch(order, inference_id=attempt.inference_id)
         located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
@@ -167,7 +177,7 @@ class DispatchService:
 
 def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
     """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
-    return f"wet/{asset.client_id}/{asset.id}/{asset.version_id}/{model}-{dereverb}"
+    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def inference_id_of(job: Job, task_token: str) -> str:

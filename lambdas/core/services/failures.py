@@ -11,18 +11,22 @@ WORKER_LOST = "Worker.Lost"
 NO_CAPACITY = "Lane.NoCapacity"
 EXECUTION_LOST = "Execution.Lost"
 EXECUTION_STOPPED = "Execution.Stopped"
+JOB_CANCELLED = "Job.Cancelled"
+"""Ends the task of a job that has been cancelled already: the row says so, the error only wakes the execution."""
 
 MAX_MESSAGE_LENGTH = 500
 
 RETRYABLE: dict[str, bool] = {
     **{code.value: not code.is_input_fault for code in ErrorCode},
-    ErrorCode.CANCELLED.value: False,
+    # A worker that thinks itself unwanted. Where the job was cancelled, its row says so and nothing is tried again.
+    ErrorCode.CANCELLED.value: True,
     "States.HeartbeatTimeout": True,
     "States.Timeout": True,
     WORKER_LOST: True,
     NO_CAPACITY: True,
     EXECUTION_LOST: True,
     EXECUTION_STOPPED: False,
+    JOB_CANCELLED: False,
     "VerificationError": True,
     **dict.fromkeys(TRANSIENT.errors, True),
     # A missing permission or setting: the same attempt would fail again, and an operator has to act.

@@ -1,17 +1,23 @@
-"""What nobody else will notice: lost messages, lost workers, lost executions.
+"""What nobody else will notice of jobs in flight: lost messages, lost workers, lost executions.
 
 Runs every minute; all of it is idempotent.
 """
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import AdmissionQueue, AttemptStore, Clock, JobRepository, TaskTokens, WorkflowStarter
+from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.execution import JobRef, after_failure, current_job
 from lambdas.core.services.failures import EXECUTION_LOST, EXECUTION_STOPPED, NO_CAPACITY, WORKER_LOST, classify
+from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, SWEEP_INTERVAL_S
 
 logger = logging.getLogger(__name__)
@@ -20,44 +26,71 @@ RUNNING, ABORTED = "RUNNING", "ABORTED"
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", ABORTED})
 GRACE = timedelta(seconds=SWEEP_INTERVAL_S)
 
+TIME_LIMIT = timedelta(seconds=40)
+"""No job is looked at later than this after the start of a sweep; the next one begins elsewhere."""
+
+
+class Finding(StrEnum):
+    """What became of one job that was looked at."""
+
+    FINE = "fine"
+    BEATEN = "beaten"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    ERROR = "error"
+    LEFT = "left"
+
 
 @dataclass(frozen=True)
 class Swept:
-    """What one sweep did."""
+    """What one sweep did: how many jobs were in flight, and how many of them in which way needed help."""
 
     active: int = 0
     beaten: int = 0
+    completed: int = 0
     failed: int = 0
     recovered: int = 0
-    waiting_clients: int = 0
+    errors: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True)
 class SweepService:
-    """Keeps every job moving until it ends."""
+    """Keeps every job moving until it ends.
+
+    Attributes
+    ----------
+    workers
+        How many jobs are looked at side by side: each costs a few calls over the network and no computing.
+    """
 
     jobs: JobRepository
     attempts: AttemptStore
     workflow: WorkflowStarter
     tasks: TaskTokens
+    completion: CompletionService
     queue: AdmissionQueue
+    outcomes: OutcomeService
     clock: Clock
+    workers: int = 1
 
     def sweep(self) -> Swept:
-        """Look at every job that holds a slot, and wake the admission of every client that waits."""
-        waiting = self.jobs.clients_waiting()
-        for client_id in waiting:
-            self.queue.tick(client_id)
-        active, now = self.jobs.active(), self.clock.now()
+        """Look at every job that holds a slot."""
+        now = self.clock.now()
+        active = _rotated(self.jobs.active(), now)
         # With a worker alive the lane is busy, not absent: whoever waits for it goes on waiting.
         lane_alive = any(job.status is JobStatus.RUNNING and not _is_silent(job, now) for job in active)
-        outcomes = [self._look_safely(job, now, lane_alive=lane_alive) for job in active]
+        with ThreadPoolExecutor(self.workers) as pool:
+            found = Counter(pool.map(lambda job: self._look_safely(job, now, lane_alive=lane_alive), active))
         return Swept(
             active=len(active),
-            beaten=outcomes.count("beaten"),
-            failed=outcomes.count("failed"),
-            recovered=outcomes.count("recovered"),
-            waiting_clients=len(waiting),
+            beaten=found[Finding.BEATEN],
+            completed=found[Finding.COMPLETED],
+            failed=found[Finding.FAILED],
+            recovered=found[Finding.RECOVERED],
+            errors=found[Finding.ERROR],
+            left=found[Finding.LEFT],
         )
 
     def recover(self, ref: JobRef, status: str | None) -> bool:
@@ -67,64 +100,76 @@ class SweepService:
         """
         job = current_job(self.jobs, ref)
         if job is None:
+            # It may have ended before it could tell so: nobody else is left to do it.
+            self.outcomes.tell_safely(ref.client_id, ref.job_id)
             return False
         error = EXECUTION_STOPPED if status == ABORTED else EXECUTION_LOST
         failure = classify(error, f"execution {status or 'missing'}")
         self.jobs.release(after_failure(job, failure, now=self.clock.now()))
+        self.outcomes.tell_safely(ref.client_id, ref.job_id)
         self.queue.tick(ref.client_id)
         logger.warning("recovered a lost execution", extra={"job_id": job.id, "attempt": job.attempt})
         return True
 
-    def _look_safely(self, job: Job, now: datetime, *, lane_alive: bool) -> str:
+    def _look_safely(self, job: Job, began_at: datetime, *, lane_alive: bool) -> Finding:
         """One job that cannot be looked at must not keep the others from it."""
+        if self.clock.now() - began_at > TIME_LIMIT:
+            return Finding.LEFT
         try:
-            return self._look(job, now, lane_alive=lane_alive)
+            return self._look(job, began_at, lane_alive=lane_alive)
         except DomainError:
             logger.exception("sweep of one job failed", extra={"job_id": job.id})
-            return "error"
+            return Finding.ERROR
 
-    def _look(self, job: Job, now: datetime, *, lane_alive: bool) -> str:
-        if job.status is JobStatus.RUNNING and not _is_silent(job, now):
-            return "fine"
-        if now - (job.admitted_at or job.updated_at) > GRACE:
-            status = self.workflow.status(job)
-            if status is None and job.status is JobStatus.ADMITTED:
-                return self._unadmit(job)
-            if status != RUNNING:
-                recovered = self.recover(JobRef(job.client_id, job.id, job.attempt), status)
-                return "recovered" if recovered else "settled"
-        if job.status is JobStatus.DISPATCHED:
-            return self._wait_for_worker(job, now, lane_alive=lane_alive)
+    def _look(self, job: Job, now: datetime, *, lane_alive: bool) -> Finding:
+        silent = _is_silent(job, now)
+        if job.status is JobStatus.RUNNING and not silent:
+            return Finding.FINE
+        attempt = self.attempts.get(job.execution_name) if job.status is not JobStatus.ADMITTED else None
+        if attempt is None:
+            return self._look_at_execution(job, now)
+        if silent and self.completion.find(attempt):
+            return Finding.COMPLETED
         if job.status is JobStatus.RUNNING:
-            return self._fail(job, WORKER_LOST, "the worker has gone silent")
-        return "fine"
+            return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
+        # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
+        if not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
+            return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
+        waits = self.tasks.heartbeat(attempt.task_token)
+        return Finding.BEATEN if waits else self._look_at_execution(job, now)
 
-    def _unadmit(self, job: Job) -> str:
+    def _fail(self, job: Job, now: datetime, token: str, error: str, cause: str) -> Finding:
+        waited = self.tasks.fail(token, error, cause)
+        return Finding.FAILED if waited else self._look_at_execution(job, now)
+
+    def _look_at_execution(self, job: Job, now: datetime) -> Finding:
+        """Ask for the execution only where nothing waits on its task: Step Functions answers few such questions."""
+        if now - (job.admitted_at or job.updated_at) <= GRACE:
+            return Finding.FINE
+        status = self.workflow.status(job)
+        if status == RUNNING:
+            return Finding.FINE
+        if status is None and job.status is JobStatus.ADMITTED:
+            return self._unadmit(job)
+        recovered = self.recover(JobRef(job.client_id, job.id, job.attempt), status)
+        return Finding.RECOVERED if recovered else Finding.FINE
+
+    def _unadmit(self, job: Job) -> Finding:
         """Put a job whose execution was never started back into the queue: only admission starts executions."""
         stored = current_job(self.jobs, JobRef(job.client_id, job.id, job.attempt))
         if stored is None or stored.status is not JobStatus.ADMITTED:
-            return "settled"
+            return Finding.FINE
         self.jobs.release(stored.unadmitted(self.clock.now()))
         self.queue.tick(job.client_id)
-        return "recovered"
-
-    def _wait_for_worker(self, job: Job, now: datetime, *, lane_alive: bool) -> str:
-        """Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit."""
-        if not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
-            return self._fail(job, NO_CAPACITY, "no worker has started in time")
-        attempt = self.attempts.get(job.execution_name)
-        if attempt is None:
-            return "fine"
-        self.tasks.heartbeat(attempt.task_token)
-        return "beaten"
-
-    def _fail(self, job: Job, error: str, cause: str) -> str:
-        attempt = self.attempts.get(job.execution_name)
-        if attempt is None:
-            return "fine"
-        self.tasks.fail(attempt.task_token, error, cause)
-        return "failed"
+        return Finding.RECOVERED
 
 
 def _is_silent(job: Job, now: datetime) -> bool:
     return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > HEARTBEAT_TIMEOUT_S
+
+
+def _rotated(active: Sequence[Job], now: datetime) -> Sequence[Job]:
+    """Begin somewhere else each minute, so that what one sweep leaves is early in another."""
+    minute = int(now.timestamp()) // SWEEP_INTERVAL_S
+    start = minute * 7919 % len(active) if active else 0
+    return [*active[start:], *active[:start]]

@@ -22,6 +22,8 @@ ASSET_STATUS: Mapping[AssetStatus, str] = MappingProxyType(
         AssetStatus.WAITING_FOR_UPLOAD: "waiting_for_upload",
         AssetStatus.READY: "ready_for_processing",
         AssetStatus.INVALID: "invalid_upload",
+        # Never shown: a deleted asset is not found.
+        AssetStatus.DELETED: "invalid_upload",
     }
 )
 
@@ -33,6 +35,8 @@ JOB_STATUS: Mapping[JobStatus, str] = MappingProxyType(
         JobStatus.RUNNING: "processing",
         JobStatus.SUCCEEDED: "succeeded",
         JobStatus.FAILED: "failed",
+        # Adobe knows neither a word for it nor a way to do it: another dialect's client has cancelled the job.
+        JobStatus.CANCELLED: "failed",
     }
 )
 
@@ -61,6 +65,9 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
             "Speech enhancement already exists for specified asset, model and strength.",
         ),
         DomainErrorCode.RATE_EXCEEDED: (HTTPStatus.TOO_MANY_REQUESTS, "429050", "Too many requests"),
+        # Adobe's client can do about it what it does about its rate: wait and come again.
+        DomainErrorCode.QUEUE_FULL: (HTTPStatus.TOO_MANY_REQUESTS, "429050", "Too many requests"),
+        DomainErrorCode.ALREADY_FINISHED: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,

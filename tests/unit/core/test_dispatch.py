@@ -7,7 +7,7 @@ from tests.unit.world import World, ref_of
 
 def dispatched(world: World, client_id: str, asset: Asset, strength: float) -> WorkOrder:
     job = world.queued_job(client_id, strength=strength, asset=asset)
-    world.admission.admit_client(client_id)
+    world.admission.admit([client_id])
     world.dispatch.dispatch(ref_of(world.job(job)), f"token-{strength}")
     return world.backend.orders[-1]
 

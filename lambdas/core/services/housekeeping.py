@@ -1,0 +1,90 @@
+"""What time makes necessary: messages that were lost, leases that nobody holds, erasing that is due."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from lambdas.core.clients import Client
+from lambdas.core.clock import from_text
+from lambdas.core.errors import DomainError
+from lambdas.core.jobs import HOLDS_SLOT
+from lambdas.core.ports import AdmissionQueue, AssetStore, ClientRegistry, Clock, EraseQueue, JobRepository
+from lambdas.core.services.deletion import LATE_WRITERS
+from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.workflow import EXECUTION_TIMEOUT_S
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+OUTCOME_GRACE = timedelta(minutes=2)
+"""So long whoever ended a job may take to tell of it."""
+
+LEASE_LIFETIME = timedelta(seconds=EXECUTION_TIMEOUT_S) + timedelta(hours=1)
+"""No execution lives as long; a lease that does belongs to nobody."""
+
+AT_MOST = 500
+"""Of each kind in one run; the next minute goes on."""
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What one run did."""
+
+    woken: int = 0
+    told: int = 0
+    freed: int = 0
+    erasing: int = 0
+
+
+@dataclass(frozen=True)
+class HousekeepingService:
+    """Runs every minute; all of it is idempotent."""
+
+    clients: ClientRegistry
+    assets: AssetStore
+    jobs: JobRepository
+    queue: AdmissionQueue
+    erasing: EraseQueue
+    outcomes: OutcomeService
+    clock: Clock
+
+    def tidy(self) -> Tidied:
+        """Do everything that is due."""
+        now, clients = self.clock.now(), self.clients.all()
+        untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
+        deleted = self.assets.deleted_before(now - LATE_WRITERS)
+        leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
+        return Tidied(
+            freed=_each(leases, lambda lease: self._free(*lease)),
+            told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
+            erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
+            # Last: what was freed above may be taken at once.
+            woken=_each([client for client in clients if client.queued > 0], lambda one: self.queue.tick(one.id)),
+        )
+
+    def _free(self, client_id: str, job_id: str) -> bool:
+        """Take the lease from a job that is gone or has ended; one that still runs is the sweep's to end."""
+        job = self.jobs.get(client_id, job_id)
+        if job is not None and job.status in HOLDS_SLOT:
+            return False
+        self.jobs.drop_lease(client_id, job_id)
+        logger.error("a slot had leaked", extra={"client_id": client_id, "job_id": job_id})
+        return True
+
+
+def _expired(client: Client, now: datetime) -> list[str]:
+    return [job_id for job_id, since in client.leases.items() if now - from_text(since) > LEASE_LIFETIME]
+
+
+def _each(things: Iterable[T], act: Callable[[T], bool | None]) -> int:
+    """Act on each; one that fails must not keep the others from it. Returns how many went well."""
+    done = 0
+    for thing in list(things)[:AT_MOST]:
+        try:
+            done += act(thing) is not False
+        except DomainError:
+            logger.exception("housekeeping of one thing failed")
+    return done

@@ -1,0 +1,75 @@
+"""Cancelling and telling on a running cloud: the operator's command, the enforced permissions, the real queues."""
+
+import json
+import re
+import time
+from typing import Any
+
+from tests.e2e.cloud import Api, Cloud
+
+
+def make_client(cloud: Cloud, counter: list[int]) -> Api:
+    made = cloud.cleartake("clients", "create", "one-at-a-time", "--max-active", "1").stdout
+    client_id, secret = (re.search(rf"client_{name}\s+(\S+)", made)[1] for name in ("id", "secret"))  # type: ignore[index]
+    return Api(cloud.credentials["base_url"], client_id, secret, counter)
+
+
+def outcomes(cloud: Cloud, job_ids: set[str], timeout_s: float = 60) -> dict[str, str]:
+    """Read the queue until all these jobs were told of."""
+    sqs, url, told = cloud.aws("sqs"), cloud.outputs["OutcomeQueueUrl"], {}
+    deadline = time.monotonic() + timeout_s
+    while not job_ids <= told.keys():
+        assert time.monotonic() < deadline, f"told of {told}, not of all of {job_ids}"
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            body = json.loads(message["Body"])
+            told[body["job_id"]] = body["status"]
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        time.sleep(0.1)
+    return {job_id: told[job_id] for job_id in job_ids}
+
+
+def execution_of(cloud: Cloud, job: dict[str, Any]) -> str:
+    arn = cloud.outputs["EnhancementMachineArn"].replace(":stateMachine:", ":execution:")
+    return str(cloud.aws("stepfunctions").describe_execution(executionArn=f"{arn}:{job['id']}-1")["status"])
+
+
+def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(api: Api, cloud: Cloud, recording: bytes) -> None:
+    api = make_client(cloud, api.counter)
+    asset = api.upload(recording * 12)
+    running, queued, kept = (api.enhance(asset["id"], strength).json() for strength in (10, 20, 30))
+    assert "queue position" in cloud.cleartake("jobs", "show", queued["id"]).stdout
+    assert "cancelled" in cloud.cleartake("jobs", "cancel", queued["id"]).stdout
+    assert "cancelled" in cloud.cleartake("jobs", "cancel", running["id"]).stdout
+    assert [api.finished(job)["status"] for job in (running, queued, kept)] == ["failed", "failed", "succeeded"]
+    ids = {job["id"] for job in (running, queued, kept)}
+    expected = {running["id"]: "cancelled", queued["id"]: "cancelled", kept["id"]: "succeeded"}
+    assert outcomes(cloud, ids) == expected
+    assert execution_of(cloud, running) == "SUCCEEDED"
+    listed = cloud.cleartake("jobs", "list", "--client", api.client_id).stdout
+    assert all(job_id in listed for job_id in ids)
+    assert cloud.cleartake("jobs", "cancel", kept["id"], check=False).returncode == 1
+    assert "queued: 0, running: 0" in cloud.cleartake("status").stdout
+
+
+def test_a_deleted_asset_is_erased_by_the_function_that_alone_may(api: Api, cloud: Cloud, recording: bytes) -> None:
+    asset = api.upload(recording)
+    job = api.finished(api.enhance(asset["id"], 40).json())
+    table, key = cloud.outputs["TableName"], {"pk": {"S": f"C#{api.client_id}"}, "sk": {"S": f"A#{asset['id']}"}}
+    cloud.aws("dynamodb").update_item(
+        TableName=table,
+        Key=key,
+        UpdateExpression="SET #status = :deleted, updated_at = :long_ago",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":deleted": {"S": "deleted"}, ":long_ago": {"S": "2024-01-01T00:00:00.000Z"}},
+    )
+    message = json.dumps({"client_id": api.client_id, "asset_id": asset["id"]})
+    cloud.aws("sqs").send_message(QueueUrl=cloud.outputs["EraseQueueUrl"], MessageBody=message)
+    deadline = time.monotonic() + 60
+    while "Item" in cloud.aws("dynamodb").get_item(TableName=table, Key=key):
+        assert time.monotonic() < deadline, "the asset was never erased"
+        time.sleep(0.2)
+    for bucket in ("AudioBucketName", "WorkBucketName"):
+        left = cloud.aws("s3").list_object_versions(Bucket=cloud.outputs[bucket])
+        keys = [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in left.get(kind, [])]
+        assert not [key for key in keys if asset["id"] in key]
+    assert api.http.get(job["download_url"], headers=api.headers).status_code == 404

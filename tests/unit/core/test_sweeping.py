@@ -1,0 +1,147 @@
+"""What the minute's sweep finds, and that it finds everything."""
+
+import pytest
+
+from gpu_container.contract import ErrorCode
+from lambdas.core.errors import TransientError
+from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.services.housekeeping import LEASE_LIFETIME
+from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S
+from tests.unit.core.executions import Execution, Executions, Lane
+from tests.unit.world import World
+
+SILENT_S = HEARTBEAT_TIMEOUT_S + 1
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def dispatched(world: World) -> tuple[Job, Execution]:
+    client, _ = world.client(str(len(world.clients.all())))
+    job = world.queued_job(client.id)
+    world.admission.admit([client.id])
+    execution = Executions(world).all()[-1]
+    execution.advance()
+    execution.advance()
+    return world.job(job), execution
+
+
+def test_a_result_whose_notice_was_lost_is_found(world: World) -> None:
+    job, execution = dispatched(world)
+    lane = Lane(world)
+    lane.beat(world.backend.orders[0])
+    lane.answer(*lane.orders()[0])
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().completed == 1
+    for _ in range(4):
+        execution.advance()
+    assert world.job(job).status is JobStatus.SUCCEEDED
+    assert [outcome.status for outcome in world.outcome_queue.told] == ["succeeded"]
+
+
+def test_a_failure_whose_notice_was_lost_is_found_even_before_the_first_beat(world: World) -> None:
+    job, execution = dispatched(world)
+    lane = Lane(world)
+    lane.answer(*lane.orders()[0], error=ErrorCode.INPUT_CORRUPT)
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().completed == 1
+    for _ in range(3):
+        execution.advance()
+    assert (world.job(job).status, world.job(job).error_code) == (JobStatus.FAILED, "input_corrupt")
+
+
+def test_a_silent_worker_is_lost_and_the_next_attempt_runs(world: World) -> None:
+    job, execution = dispatched(world)
+    Lane(world).beat(world.backend.orders[0])
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().failed == 1
+    for _ in range(2):
+        execution.advance()
+    assert (world.job(job).status, world.job(job).attempt) == (JobStatus.QUEUED, 2)
+
+
+def test_a_waiting_job_is_kept_alive_until_no_worker_can_be_expected(world: World) -> None:
+    dispatched(world)
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().beaten == 1
+    world.clock.advance(GPU_START_LIMIT_S)
+    assert world.sweep.sweep().failed == 1
+
+
+def test_executions_are_asked_for_only_where_no_task_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step Functions answers fifteen such questions a second; a thousand waiting jobs must not need them."""
+    for _ in range(5):
+        dispatched(world)
+    asked = []
+    monkeypatch.setattr(world.workflow, "status", asked.append)
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().beaten == 5
+    assert not asked
+
+
+def test_a_thousand_stuck_jobs_are_all_looked_at(world: World) -> None:
+    client, _ = world.client(max_active=1000)
+    world.max_active_total = 1000
+    world.__post_init__()
+    asset = world.ready_asset(client.id)
+    for number in range(1000):
+        world.queued_job(client.id, strength=number / 10, asset=asset)
+    while world.admission.admit([client.id]):
+        pass
+    world.clock.advance(3600)
+    world.workflow.executions.clear()
+    assert world.sweep.sweep().recovered == 1000
+    assert not world.jobs.active()
+
+
+def test_one_job_that_cannot_be_looked_at_keeps_no_other_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [dispatched(world)[0] for _ in range(3)]
+    get = world.attempts.get
+
+    def flaky(inference_id: str) -> object:
+        if inference_id == jobs[1].execution_name:
+            raise TransientError("DynamoDB is away")
+        return get(inference_id)
+
+    monkeypatch.setattr(world.attempts, "get", flaky)
+    world.clock.advance(SILENT_S)
+    swept = world.sweep.sweep()
+    assert (swept.beaten, swept.errors) == (2, 1)
+
+
+def test_an_aborted_execution_frees_its_slot_and_is_told(world: World) -> None:
+    job, execution = dispatched(world)
+    execution.abort()
+    for _ in range(2):
+        world.sweep.recover(execution.ref, "ABORTED")
+    assert world.job(job).status is JobStatus.FAILED
+    client = world.clients.get(job.client_id)
+    assert client is not None
+    assert not client.leases
+    assert len(world.outcome_queue.told) == 1
+
+
+def test_a_lease_that_nobody_holds_expires_and_one_that_is_held_does_not(world: World) -> None:
+    job, _ = dispatched(world)
+    client = world.clients.get(job.client_id)
+    assert client is not None
+    since = dict(client.leases)[job.id]
+    world.clients.change(client.id, leases={**client.leases, "gone": since})
+    world.clock.advance(LEASE_LIFETIME.total_seconds() - 1)
+    assert world.housekeeping.tidy().freed == 0
+    world.clock.advance(2)
+    assert world.housekeeping.tidy().freed == 1
+    client = world.clients.get(job.client_id)
+    assert client is not None
+    assert set(client.leases) == {job.id}
+
+
+def test_clients_that_wait_are_woken(world: World) -> None:
+    client, _ = world.client()
+    world.client("idle")
+    world.queued_job(client.id)
+    world.queue.ticks.clear()
+    assert world.housekeeping.tidy().woken == 1
+    assert world.queue.ticks == [client.id]
