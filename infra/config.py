@@ -82,7 +82,7 @@ class Config(BaseModel):
 
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
-    """How much is measured of every enhancement; see ``docs/report.md``."""
+    """How much is measured of every enhancement; see ``docs/engine.md``."""
 
     alarm_email: str | None = None
     monthly_budget_usd: int | None = Field(default=None, ge=1)
