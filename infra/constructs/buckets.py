@@ -100,16 +100,20 @@ def _cors(config: Config) -> list[s3.CorsRule] | None:
 
 
 def _audio_lifecycle(config: Config) -> list[s3.LifecycleRule]:
-    """Keep what the client uploaded and got for the configured time; a replaced upload goes within a day."""
+    """Keep what the client uploaded and got for the configured time.
+
+    What expires in a versioned bucket becomes noncurrent first, and goes for good by the second number of days.
+    """
+    # The pinned upload may be the noncurrent version, where the client has sent its bytes twice; a result never is.
+    noncurrent_days = {INPUT_PREFIX: config.retention_days, OUTPUT_PREFIX: 1}
     return [
         s3.LifecycleRule(
             prefix=prefix,
             expiration=Duration.days(config.retention_days),
-            # The pinned version may be the noncurrent one, where the client has sent its upload twice.
-            noncurrent_version_expiration=Duration.days(config.retention_days),
+            noncurrent_version_expiration=Duration.days(days),
             abort_incomplete_multipart_upload_after=Duration.days(1),
         )
-        for prefix in (INPUT_PREFIX, OUTPUT_PREFIX)
+        for prefix, days in noncurrent_days.items()
     ]
 
 

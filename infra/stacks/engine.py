@@ -19,6 +19,9 @@ from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
 from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
 
+ADMISSIONS_AT_ONCE = 2
+"""The fewest that Lambda offers. Each round serves all clients: rounds side by side fight for the same rows."""
+
 
 class EngineStack(BaseStack):
     """Everything that happens without a client waiting for it."""
@@ -39,7 +42,9 @@ class EngineStack(BaseStack):
         trigger = IntakeTrigger(self, "IntakeTrigger", config, bucket=data.audio, machine=self.intake)
         admit = functions.admit(self.enhancement)
         admit.function.add_event_source(
-            event_sources.SqsEventSource(self.admit_queue, batch_size=10, report_batch_item_failures=True)
+            event_sources.SqsEventSource(
+                self.admit_queue, batch_size=10, report_batch_item_failures=True, max_concurrency=ADMISSIONS_AT_ONCE
+            )
         )
         self.notices = Notices(self, "Notices", config, key=data.data_key)
         complete = functions.complete(self.enhancement)

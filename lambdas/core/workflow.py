@@ -17,6 +17,9 @@ END = "End"
 HEARTBEAT_TIMEOUT_S = 120
 """After a worker's first heartbeat this much silence means that it is gone; the sweeper beats for it until then."""
 
+TASK_HEARTBEAT_S = 300
+"""A task that nobody beats for ends by itself: the last resort, late enough that some sweeps may fail or come late."""
+
 SWEEP_INTERVAL_S = 60
 GPU_START_LIMIT_S = 1200
 """How long a dispatched job may wait for its first heartbeat (a cold GPU starts in minutes) before it is failed."""
@@ -134,7 +137,14 @@ ASSET_INTAKE = Machine(
         ),
         Step("MarkReady", FunctionName.INTAKE, "marked", next=END, branches={"enqueue": "Enqueue"}),
         Step("MarkInvalid", FunctionName.INTAKE, "marked", next=END),
-        Step("Enqueue", FunctionName.INTAKE, "enqueued", next=END),
+        # A full queue gets an hour to become shorter.
+        Step(
+            "Enqueue",
+            FunctionName.INTAKE,
+            "enqueued",
+            next=END,
+            retries=(Retry(TRANSIENT.errors, interval_s=10, attempts=9),),
+        ),
     ),
 )
 
@@ -152,8 +162,9 @@ ENHANCEMENT = Machine(
             callback=True,
             # An endpoint or a table that is away for minutes must not cost attempts.
             retries=(Retry(TRANSIENT.errors, interval_s=5, attempts=7),),
-            timeout_s=GPU_START_LIMIT_S + INVOCATION_TIMEOUT_S + 600,
-            heartbeat_s=HEARTBEAT_TIMEOUT_S,
+            # Behind a busy lane it may wait for several invocations' time; the heartbeat tells waiting from lost.
+            timeout_s=EXECUTION_TIMEOUT_S - 1800,
+            heartbeat_s=TASK_HEARTBEAT_S,
             catch="Fail",
         ),
         Step("Verify", FunctionName.JOB_STEPS, "verified", next="Succeed", catch="Fail"),

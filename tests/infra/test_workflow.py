@@ -12,8 +12,10 @@ from lambdas.core.workflow import (
     ENHANCEMENT,
     GPU_START_LIMIT_S,
     HEARTBEAT_TIMEOUT_S,
+    INVOCATION_TIMEOUT_S,
     MACHINES,
     SWEEP_INTERVAL_S,
+    TASK_HEARTBEAT_S,
     Machine,
 )
 from tests.infra.templates import Assembly
@@ -55,7 +57,7 @@ def test_callback_step_hands_over_its_token() -> None:
         "FunctionName": "${Dispatch}",
         "Payload": {"step": "Dispatch", "state.$": "$", "task_token.$": "$$.Task.Token"},
     }
-    assert state["HeartbeatSeconds"] == HEARTBEAT_TIMEOUT_S
+    assert state["HeartbeatSeconds"] == TASK_HEARTBEAT_S
     assert state["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Fail"}]
 
 
@@ -83,6 +85,13 @@ def test_outcome_picks_the_branch_only_where_there_is_one() -> None:
 
 def test_the_sweeper_beats_often_enough_and_gives_up_late_enough() -> None:
     assert SWEEP_INTERVAL_S < HEARTBEAT_TIMEOUT_S < GPU_START_LIMIT_S
+    # A schedule's minute may come late, and sweeps may fail: that must not end what only waits.
+    assert 3 * SWEEP_INTERVAL_S < TASK_HEARTBEAT_S < GPU_START_LIMIT_S
+
+
+def test_a_job_may_wait_behind_a_busy_lane_for_hours() -> None:
+    dispatch, waits_s = ENHANCEMENT.step("Dispatch"), 2 * INVOCATION_TIMEOUT_S * Config().max_gpu_instances
+    assert waits_s + INVOCATION_TIMEOUT_S < dispatch.timeout_s < ENHANCEMENT.timeout_s
 
 
 def test_templates_carry_the_rendered_tables(aws: Assembly) -> None:
@@ -111,6 +120,8 @@ def test_admission_is_fifo_with_room_for_retries(aws: Assembly) -> None:
     source = aws.one("AWS::Lambda::EventSourceMapping", "Admit")
     assert source["BatchSize"] == 10
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # Every round looks at every client: more of them side by side only get in one another's way.
+    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
 @pytest.mark.parametrize(("queue", "consumer"), [("Stop", "Complete"), ("Erase", "Erase"), ("Outcome", None)])

@@ -122,12 +122,12 @@ class World:
         command = CreateAsset(client_id, filename, 960_044, "audio/wav", None, auto)
         return self.assets.create(command).asset
 
-    def ready_asset(self, client_id: str, *, filename: str = "talk.wav") -> Asset:
+    def ready_asset(self, client_id: str, *, filename: str = "talk.wav", facts: AudioFacts = FACTS) -> Asset:
         asset = self.waiting_asset(client_id, filename=filename)
         self.storage.put(asset.object_key, size_bytes=asset.size_bytes)
         located = self.intake.locate(asset.object_key)
         assert located is not None
-        ready = self.intake.mark_ready(located, ProbeResult(facts=FACTS))
+        ready = self.intake.mark_ready(located, ProbeResult(facts=facts))
         assert ready is not None
         return ready
 

@@ -9,13 +9,16 @@ from types import MappingProxyType
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, VersionConflictError
-from lambdas.core.jobs import Job
+from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import AdmissionQueue, ClientRegistry, Clock, JobRepository, SlotsTaken, WorkflowStarter
 
 logger = logging.getLogger(__name__)
 
 MAX_STARTS = 100
 """In one round, so that it ends well within its function's time; the next round goes on."""
+
+TRIES = 20
+"""Jobs that others may take away while they are looked at; whoever is as unlucky leaves the rest to the next tick."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -65,7 +68,12 @@ class AdmissionService:
 
     def _admit_oldest(self, client_id: str) -> Job | SlotsTaken | None:
         """Admit the client's oldest job; None if none waits."""
-        while (job := self.jobs.oldest_queued(client_id)) is not None:
+        for _ in range(TRIES):
+            job = self.jobs.oldest_queued(client_id)
+            if job is None:
+                return None
+            if job.status is not JobStatus.QUEUED:
+                continue  # it left the queue between the two reads that found it: look again
             try:
                 admitted = self.jobs.admit(job.admitted(self.clock.now()), max_active_total=self.max_active_total)
             except VersionConflictError:

@@ -73,12 +73,14 @@ class EraseService:
         if not asset.is_deleted:
             logger.error("asked to erase a living asset", extra={"asset_id": asset_id})
             return True
-        for job in self.jobs.of_asset(client_id, asset_id):
+        jobs = self.jobs.of_asset(client_id, asset_id)
+        for job in jobs:
             self._end(job)
         erased = self.audio.erase(asset.object_key)
         erased += self.audio.erase(output_prefix_of(client_id, asset_id))
         erased += self.work.erase(wet_prefix_of(client_id, asset_id))
-        for job in self.jobs.of_asset(client_id, asset_id):
+        # Those that were ended above and no others: a row that goes while its job lives leaves its slot behind.
+        for job in jobs:
             self._remove(job)
         is_last = self.clock.now() - asset.updated_at >= LATE_WRITERS
         if is_last:

@@ -28,6 +28,9 @@ LEASE_LIFETIME = timedelta(seconds=EXECUTION_TIMEOUT_S) + timedelta(hours=1)
 AT_MOST = 500
 """Of each kind in one run; the next minute goes on."""
 
+WOKEN_AT_MOST = 10
+"""One batch of the admission queue: its round looks at everybody who waits, whoever was woken."""
+
 
 @dataclass(frozen=True)
 class Tidied:
@@ -56,13 +59,14 @@ class HousekeepingService:
         now, clients = self.clock.now(), self.clients.all()
         untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
         deleted = self.assets.deleted_before(now - LATE_WRITERS)
+        waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
         return Tidied(
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
             erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
             # Last: what was freed above may be taken at once.
-            woken=_each([client for client in clients if client.queued > 0], lambda one: self.queue.tick(one.id)),
+            woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
 
     def _free(self, client_id: str, job_id: str) -> bool:

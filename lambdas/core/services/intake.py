@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
-from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
+from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.ports import AssetStore, AudioObjects, Clock
 from lambdas.core.services.enhancements import EnhancementService
 
@@ -53,6 +53,11 @@ class IntakeService:
         """Accept the upload; None where another event has settled the asset already.
 
         Run again after its answer was lost, it answers the same.
+
+        Raises
+        ------
+        VersionConflictError
+            Where somebody else, or this very write sent twice, was a moment faster; the next run tells which.
         """
         asset = self.assets.get(located.client_id, located.asset_id)
         version_id = located.probe_order.input.version_id
@@ -60,20 +65,26 @@ class IntakeService:
             return asset
         if asset is None or not asset.is_waiting:
             return None
-        return self._settle(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
+        return self.assets.save(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
 
     def mark_invalid(self, located: Located, failure: ProbeFailure) -> Asset | None:
-        """Refuse the upload; None where another event has settled the asset already."""
+        """Refuse the upload; None where another event has settled the asset already. Raises as `mark_ready`."""
         asset = self.assets.get(located.client_id, located.asset_id)
         if asset is None or not asset.is_waiting:
             return None
         refused = asset.invalid(
             error_code=failure.error_code.value, error_message=failure.message, now=self.clock.now()
         )
-        return self._settle(refused)
+        return self.assets.save(refused)
 
     def enqueue(self, located: Located) -> str | None:
-        """Start the enhancement that was asked for with the upload; returns the job's id."""
+        """Start the enhancement that was asked for with the upload; returns the job's id, None for a deleted asset.
+
+        Raises
+        ------
+        TransientError
+            While the client's queue is full: the upload's owner cannot ask again, so the step does.
+        """
         asset = self.assets.get(located.client_id, located.asset_id)
         if asset is None or asset.auto_enhance is None:
             return None
@@ -83,13 +94,17 @@ class IntakeService:
         try:
             self.enhancements.enqueue(asset, strength=wanted.strength, model=wanted.model, job_id=job_id)
         except DomainError as error:
-            if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS:
-                raise
+            return _job_in_spite_of(error, job_id)
         return job_id
 
-    def _settle(self, asset: Asset) -> Asset | None:
-        """Write the verdict; None where an equal event was a moment faster."""
-        try:
-            return self.assets.save(asset)
-        except VersionConflictError:
+
+def _job_in_spite_of(error: DomainError, job_id: str) -> str | None:
+    """Return the job after a refusal to queue it; raises what is no answer yet."""
+    match error.code:
+        case DomainErrorCode.ENHANCEMENT_EXISTS:
+            return job_id
+        case DomainErrorCode.NOT_FOUND:
             return None
+        case DomainErrorCode.QUEUE_FULL:
+            raise TransientError("the client's queue is full") from error
+    raise error

@@ -113,3 +113,21 @@ def test_a_round_that_stops_early_is_followed_by_another(monkeypatch: pytest.Mon
     while world.queue.ticks:
         started += world.admission.admit([world.queue.ticks.pop()])
     assert started == 5
+
+
+def test_a_job_that_another_round_admits_between_two_looks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place in the queue and the job are two rows, read one after the other."""
+    world = World()
+    client, _ = world.client()
+    first, second = queue(world, client.id, 2)
+    look = world.jobs.oldest_queued
+
+    def overtaken(client_id: str) -> Job | None:
+        found = look(client_id)
+        monkeypatch.setattr(world.jobs, "oldest_queued", look)
+        assert world.admission.admit([client.id]) == 2
+        return world.job(found) if found else None
+
+    monkeypatch.setattr(world.jobs, "oldest_queued", overtaken)
+    assert world.admission.admit([client.id]) == 0
+    assert {world.job(job).status for job in (first, second)} == {JobStatus.ADMITTED}

@@ -131,3 +131,31 @@ def test_an_upload_whose_time_is_over_takes_no_more_jobs(world: World, asset: As
     with pytest.raises(DomainError) as refusal:
         world.queued_job(asset.client_id, strength=2, asset=asset)
     assert refusal.value.code is DomainErrorCode.ASSET_NOT_ENHANCEABLE
+
+
+@pytest.mark.parametrize("ends_meanwhile", [False, True])
+def test_a_job_that_the_index_shows_late_is_ended_and_told_of_before_it_goes(
+    world: World, asset: Asset, monkeypatch: pytest.MonkeyPatch, ends_meanwhile: bool
+) -> None:
+    job = world.queued_job(asset.client_id, strength=1, asset=asset)
+    world.admission.admit([asset.client_id])
+    find, seen = world.jobs.of_asset, []
+
+    def late(client_id: str, asset_id: str) -> object:
+        found = find(client_id, asset_id) if seen else []
+        seen.append(found)
+        return found
+
+    world.deletion.delete(asset.client_id, asset.id)
+    monkeypatch.setattr(world.jobs, "of_asset", late)
+    if ends_meanwhile:
+        world.cancelling.cancel(job.client_id, job.id)
+    assert erase(world) == [False]
+    assert world.job(job)
+    world.clock.advance(LATE_WRITERS.total_seconds() + 1)
+    assert erase(world) == [True]
+    assert {outcome.job_id for outcome in world.outcome_queue.told} == {job.id}
+    assert world.jobs.get(job.client_id, job.id) is None
+    client = world.clients.get(asset.client_id)
+    assert client is not None
+    assert (dict(client.leases), client.queued) == ({}, 0)

@@ -138,6 +138,14 @@ def test_a_lease_that_nobody_holds_expires_and_one_that_is_held_does_not(world: 
     assert set(client.leases) == {job.id}
 
 
+def test_a_few_messages_wake_admission_for_everybody(world: World) -> None:
+    """Each round reads all clients: one for each that waits would cost the square of their number."""
+    jobs = [world.queued_job(world.client(str(number))[0].id) for number in range(30)]
+    world.queue.ticks.clear()
+    assert world.housekeeping.tidy().woken <= 10
+    assert world.admission.admit(world.queue.ticks[:1]) == len(jobs)
+
+
 def test_clients_that_wait_are_woken(world: World) -> None:
     client, _ = world.client()
     world.client("idle")
