@@ -33,7 +33,6 @@ from gpu_container.engine.reverberation import (
     WINDOW,
     WINDOW_SEGMENTS,
     Gate,
-    MeanDecay,
     analyse,
     band_levels_db,
     decay_db_per_s,
@@ -125,18 +124,12 @@ class Dereverberator:
         self._overlap: Real = np.zeros((channels, OVERLAP), np.float32)
         self._head_to_trim = OVERLAP
         self._gate = Gate()
-        self._decay = MeanDecay()
         self._treated_hops = self._hops = 0
 
     @property
     def applied_share(self) -> float:
         """Share of the recording so far that was treated."""
         return self._treated_hops / self._hops if self._hops else 0.0
-
-    @property
-    def reverberation_s(self) -> float | None:
-        """Estimated decay time so far; None where nothing was heard that tells, or the mode is ``off``."""
-        return self._decay.reverberation_s
 
     def process(self, signal: Real) -> Real:
         """Take ``(channels, n)`` float32 at 48 kHz; return what is ready, ``(channels, m)``."""
@@ -197,7 +190,6 @@ class Dereverberator:
     def _is_wanted(self) -> bool:
         """Listen around the next segment."""
         rate_db_per_s = decay_db_per_s(np.concatenate([segment.levels_db for segment in self._segments]))
-        self._decay.add(rate_db_per_s)
         return self._gate.decide(rate_db_per_s) or self._mode is Dereverb.ON
 
     def _find_filters(self) -> Complex:

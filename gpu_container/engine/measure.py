@@ -1,7 +1,8 @@
 """What an enhancement did, in numbers: both sides measured side by side while they stream by, in constant memory.
 
 Loudness, true peak and clipping hear every sample of every channel. The rest hears the channels' mean; speech, noise,
-music and opinions are judged at 16 kHz, which is what their networks know, and opinions on twelve windows alone.
+music and opinions are judged at 16 kHz, which is what their networks know, and opinions on twelve windows alone;
+reverberation at 48 kHz, as in `dereverb`.
 """
 
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from gpu_container.engine.loudness import LoudnessMeter
 from gpu_container.engine.music import MusicDetector
 from gpu_container.engine.opinion import WindowSampler, mean_opinion
 from gpu_container.engine.resample import Resampler
+from gpu_container.engine.reverberation import ReverberationMeter
 from gpu_container.engine.spectrum import LongTermSpectrum, PowerFrames
 from gpu_container.engine.speech import COLLAPSE_DB, VAD_FRAME, VAD_RATE_HZ, SpeechLevels, VoiceDetector
-from gpu_container.engine.stft import Real
+from gpu_container.engine.stft import RATE_HZ, Real
 from gpu_container.engine.traces import TraceRecorder, Traces
 
 SPEECH_BLOCK: Final = 25 * VAD_FRAME
@@ -81,6 +83,8 @@ class Measurement:
         self._before = _Side(rate_hz, channels, with_trace=is_full)
         self._after = _Side(rate_hz, channels, with_trace=is_full)
         self._to_speech = Resampler(rate_hz, VAD_RATE_HZ, 2)
+        self._to_room = Resampler(rate_hz, RATE_HZ, 2)
+        self._rooms = (ReverberationMeter(1), ReverberationMeter(1))
         self._speech_framer = Framer(2, SPEECH_BLOCK)
         self._detector = VoiceDetector(directory)
         self._levels = SpeechLevels()
@@ -93,32 +97,26 @@ class Measurement:
         for both in self._framer.frames(np.concatenate([before, after])):  # (2 * channels, rate_hz)
             self._measure(both)
 
-    def finish(
-        self,
-        *,
-        before_reverberation_s: float | None = None,
-        after_reverberation_s: float | None = None,
-        gain_db: float = 0.0,
-    ) -> Measured:
+    def finish(self, *, gain_db: float = 0.0) -> Measured:
         """Return the measures; ends the measurement.
 
         Parameters
         ----------
-        before_reverberation_s, after_reverberation_s
-            Reverberation as estimated elsewhere.
         gain_db
             What was added to the result on purpose; speech that lost no more than that has not collapsed.
         """
         self._measure(self._framer.rest())
         self._hear(self._to_speech.finish())
+        self._hear_room(self._to_room.finish())
+        reverberation_s = [_rounded(room.finish(), 2) for room in self._rooms]
         rest = self._speech_framer.rest()
         self._judge(rest[:, : rest.shape[1] // VAD_FRAME * VAD_FRAME])
         self._music.finish()
         opinions, windows = self._opinions()
         snr_db = self._levels.snr_db()
         return Measured(
-            before=self._before.measures(opinions[0], snr_db[0], before_reverberation_s),
-            after=self._after.measures(opinions[1], snr_db[1], after_reverberation_s),
+            before=self._before.measures(opinions[0], snr_db[0], reverberation_s[0]),
+            after=self._after.measures(opinions[1], snr_db[1], reverberation_s[1]),
             speech_share=_rounded(self._levels.share, 4),
             dnsmos_windows=windows,
             warnings=tuple(self._warnings(gain_db)),
@@ -130,10 +128,15 @@ class Measurement:
         before, after = both[: self._channels], both[self._channels :]
         pair = np.stack([self._before.add(before), self._after.add(after)])  # (2, n)
         self._hear(self._to_speech.process(pair))
+        self._hear_room(self._to_room.process(pair))
 
     def _hear(self, pair: Real) -> None:
         for block in self._speech_framer.frames(pair):
             self._judge(block)
+
+    def _hear_room(self, pair: Real) -> None:
+        for room, side in zip(self._rooms, np.split(pair, 2), strict=True):
+            room.process(side)
 
     def _judge(self, pair: Real) -> None:
         """Take ``(2, T * 512)`` at 16 kHz."""

@@ -5,6 +5,7 @@ suppressors", ICASSP 2022; the scales are those of ITU-T P.835.
 """
 
 import heapq
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,9 @@ SHORTEST: Final = MOS_RATE_HZ
 
 SEED: Final = 835
 
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""The network takes 200 MB for some seconds: recordings that end at the same moment take turns."""
+
 # The network's raw scores to mean opinion scores, highest power first (from the authors' own code).
 SIGNAL_FIT: Final = (-0.08397278, 1.22083953, 0.0052439)
 BACKGROUND_FIT: Final = (-0.13166888, 1.60915514, -0.39604546)
@@ -41,8 +45,10 @@ def mean_opinion(windows: list[Real], *, directory: Path | None = None) -> Speec
     EngineError
         MODEL_UNAVAILABLE.
     """
-    session = open_session(load_file("dnsmos", directory=directory))
-    raw = np.array([session.run(None, {"input_1": np.clip(window, -1, 1)[None]})[0][0] for window in windows])
+    with _ONE_AT_A_TIME:
+        session = open_session(load_file("dnsmos", directory=directory))
+        raw = np.array([session.run(None, {"input_1": np.clip(window, -1, 1)[None]})[0][0] for window in windows])
+        del session  # before the next one's
     fits = (SIGNAL_FIT, BACKGROUND_FIT, OVERALL_FIT)
     signal, background, overall = (round(float(np.polyval(fit, raw[:, at]).mean()), 3) for at, fit in enumerate(fits))
     return SpeechQuality(signal=signal, background=background, overall=overall)

@@ -41,9 +41,9 @@ from gpu_container.engine.pictures import draw_spectrogram, draw_waveform, peaks
 from gpu_container.engine.resample import Resampler
 from gpu_container.engine.signal_path import SignalPath
 from gpu_container.engine.stft import Real
-from gpu_container.engine.wet import FolderWet, WetStore, WetWriter, reading, writing
+from gpu_container.engine.wet import FolderWet, WetStore, WetWriter, kept_track, writing
 
-ENGINE_VERSION: Final = "2"
+ENGINE_VERSION: Final = "3"
 """Raised with every change that is heard: kept wet tracks of another version are not used again."""
 
 SILENCE: Final = 10 ** (-90 / 20)
@@ -51,6 +51,9 @@ SILENCE: Final = 10 ** (-90 / 20)
 
 ABSURD: Final = np.float32(65_536)
 """Louder than 16-bit samples that were taken for floats by mistake; beyond it the network's powers overflow."""
+
+MISSED_LU: Final = 0.5
+"""A result further from its target loudness is worth a warning; EBU R 128 allows programmes as much."""
 
 COPY_BYTES: Final = 2**20
 
@@ -182,8 +185,8 @@ class _Counts:
     missing_s: float = 0.0
     wet_track: Literal["computed", "reused", "none"] = "none"
     dereverbed_share: float = 0.0
-    reverberation_s: float | None = None
     loudness_gain_db: float | None = None
+    loudness_lufs: float | None = None
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @contextmanager
@@ -214,7 +217,8 @@ class _Enhancement:
     wet: WetStore | None
     hooks: _Hooks
     counts: _Counts = field(default_factory=_Counts)
-    passes_done: int = 0
+    measured_s: float | None = None
+    told_s: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
     def run(self) -> Enhanced:
@@ -222,12 +226,12 @@ class _Enhancement:
         if self.options.loudness_lufs is not None:
             with self._pairs() as (found, pairs):
                 self.counts.loudness_gain_db = self._gain_db(found, pairs, self.options.loudness_lufs)
-            self.passes_done = 1
+            self.measured_s = self.counts.read / found.rate_hz
         with self._pairs() as (found, pairs):
             level = self.options.report
             is_wanted = level is not ReportLevel.NONE
             measurement = Measurement(found.rate_hz, found.channels, level=level) if is_wanted else None
-            spec = output_spec(found, self.options.output_format)
+            spec = OutputSpec(found) if self.options.is_copy else output_spec(found, self.options.output_format)
             warnings = self._render(found, spec, pairs, measurement)
         self._tell_progress(found, done=True)
         return self._enhanced(found, spec, measurement, warnings)
@@ -244,16 +248,16 @@ class _Enhancement:
             if self.options.strength == 0:
                 yield found, ((block, block) for block in dry)
                 return
-            kept = stack.enter_context(self.wet.kept()) if self.wet else None
+            kept = stack.enter_context(kept_track(self.wet, found)) if self.wet else None
             if kept:
                 if self.counts.wet_track == "none":
                     self.counts.wet_track = "reused"
-                yield found, _joined(found, dry, stack.enter_context(reading(kept)))
+                yield found, _joined(found, dry, kept)
                 return
             self.counts.wet_track = "computed"
             keeper = None
             if self.wet:
-                keeper = stack.enter_context(writing(self.wet, rate_hz=found.rate_hz, channels=found.channels))
+                keeper = stack.enter_context(writing(self.wet, found))
             yield found, self._computed(found, dry, keeper)
 
     def _dry(self, recording: Decoding) -> Iterator[Real]:
@@ -293,9 +297,10 @@ class _Enhancement:
                 yield from _kept_too(waiting.put_wet(wet), keeper)
         for wet in counts.timed_each("enhance", path.finish()):
             yield from _kept_too(waiting.put_wet(wet), keeper)
-        yield from _kept_too(waiting.put_wet(np.zeros((found.channels, waiting.waiting), np.float32)), keeper)
+        missing = max(0, waiting.waiting)  # what resampling gives beyond the end stays in the queue
+        yield from _kept_too(waiting.put_wet(np.zeros((found.channels, missing), np.float32)), keeper)
         counts.inferences += path.inferences
-        counts.dereverbed_share, counts.reverberation_s = path.dereverbed_share, path.reverberation_s
+        counts.dereverbed_share = path.dereverbed_share
 
     # Loudness, measured first.
 
@@ -330,6 +335,7 @@ class _Enhancement:
             self.counts.written += dry.shape[1]
         if self.counts.repaired:
             self.counts.written = self.counts.repaired = 0
+            spec = output_spec(found)
             with self._pairs() as (_, again), encode(self.sink, spec, original=self.source) as out:
                 self._write(found, spec, again, None, out)
             return out.warnings
@@ -346,6 +352,9 @@ class _Enhancement:
         out: Encoding,
     ) -> None:
         options, counts = self.options, self.counts
+        # With a report the measurement hears this anyway.
+        is_heard = counts.loudness_gain_db is not None and measurement is None
+        heard = LoudnessMeter(found.rate_hz, found.channels) if is_heard else None
         finish = Finish(
             found.rate_hz,
             found.channels,
@@ -356,16 +365,22 @@ class _Enhancement:
         to_output = Resampler(found.rate_hz, spec.format.rate_hz, found.channels)
         waiting = PairQueue(found.channels, block_frames=found.rate_hz)
         gain = wet_gain(options.strength)
-        for dry, wet in pairs:
-            waiting.put_dry(dry)
-            for before, after in waiting.put_wet(finish.process(mix(dry, wet, gain))):
-                self._note(before, after, measurement)
-                self._put(out, to_output.process(after))
-        for before, after in waiting.put_wet(finish.finish()):
+
+        def finished() -> Iterator[Pair]:
+            for dry, wet in pairs:
+                waiting.put_dry(dry)
+                yield from waiting.put_wet(finish.process(mix(dry, wet, gain)))
+            yield from waiting.put_wet(finish.finish())
+
+        for before, after in finished():
             self._note(before, after, measurement)
+            if heard:
+                with counts.timed("measure"):
+                    heard.add(after)
             self._put(out, to_output.process(after))
         self._put(out, to_output.finish())
         counts.limited = finish.limited_count
+        counts.loudness_lufs = heard.result().integrated_lufs if heard else None
 
     def _note(self, before: Real, after: Real, measurement: Measurement | None) -> None:
         """Check and measure what is about to be written."""
@@ -383,14 +398,16 @@ class _Enhancement:
             out.write(block)
 
     def _tell_progress(self, found: AudioFormat, *, done: bool = False) -> None:
-        """Tell how far reading is; the total is the header's word until the end is known."""
+        """Tell how far reading is; the total is the header's word until the end is known. Never less than before."""
         if self.hooks.on_progress is None:
             return
-        read_s = self.counts.read / found.rate_hz
-        total_s = read_s if done else max(read_s, found.declared_s or 0.0)
-        passes = 1 if self.options.loudness_lufs is None else 2
-        completed_s = total_s if done else (self.passes_done * total_s + read_s) / passes
-        self.hooks.on_progress(completed_s, total_s)
+        completed_s = read_s = self.counts.read / found.rate_hz
+        total_s = max(read_s, found.declared_s or 0.0)
+        if self.options.loudness_lufs is not None:  # the first of two passes learns the length
+            completed_s = (read_s + (self.measured_s or 0.0)) / 2
+            total_s = self.measured_s or total_s
+        self.told_s = max(self.told_s, read_s if done else completed_s)
+        self.hooks.on_progress(self.told_s, self.told_s if done else total_s)
 
     # The account.
 
@@ -406,7 +423,8 @@ class _Enhancement:
             measured = None
             if measurement:
                 added_db = counts.loudness_gain_db or 0.0
-                measured = measurement.finish(before_reverberation_s=counts.reverberation_s, gain_db=added_db)
+                measured = measurement.finish(gain_db=added_db)
+                counts.loudness_lufs = measured.after.loudness_lufs
             pictures = _draw(measured) if measured else None
         report = self._report(found, spec, measured, warnings)
         return Enhanced(report, pictures)
@@ -445,7 +463,7 @@ class _Enhancement:
 
 
 def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Iterator[Pair]:
-    """Pair the input with its kept wet track; both are as long."""
+    """Pair the input with its kept wet track, which has to be as long: nothing of the input may be lost."""
     waiting = PairQueue(found.channels, block_frames=found.rate_hz)
     nothing = np.zeros((found.channels, 0), np.float32)
     for block in dry:
@@ -453,6 +471,8 @@ def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Ite
         yield from waiting.put_wet(next(wet, nothing))
     for block in wet:
         yield from waiting.put_wet(block)
+    if waiting.waiting:
+        raise EngineError(ErrorCode.ENGINE_FAILED, "The kept wet track is not as long as the recording.")
 
 
 def _kept_too(pairs: Iterator[Pair], keeper: WetWriter | None) -> Iterator[Pair]:
@@ -480,6 +500,15 @@ def _warnings(counts: _Counts, options: EnhanceOptions) -> Iterator[ReportWarnin
     if counts.missing_s:
         message = f"the file breaks off {counts.missing_s:.1f} s before the end that its header declares"
         yield ReportWarning(code=WarningCode.TRUNCATED, message=message)
-    if options.loudness_lufs is not None and counts.loudness_gain_db is None:
-        message = "nothing in the recording is loud enough to be brought to the target"
-        yield ReportWarning(code=WarningCode.TARGET_NOT_REACHED, message=message)
+    if options.loudness_lufs is not None and (missed := _missed(counts, options.loudness_lufs)):
+        yield ReportWarning(code=WarningCode.TARGET_NOT_REACHED, message=missed)
+
+
+def _missed(counts: _Counts, target_lufs: float) -> str | None:
+    """Say why the result is not as loud as it was to be; None where it is."""
+    if counts.loudness_gain_db is None:
+        return "nothing in the recording is loud enough to be brought to the target"
+    lufs = counts.loudness_lufs
+    if lufs is None or abs(lufs - target_lufs) <= MISSED_LU:
+        return None
+    return f"the result has {lufs:.1f} LUFS instead of {target_lufs:.1f}: its peaks had to stay below the limit"

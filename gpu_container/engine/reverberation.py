@@ -121,31 +121,13 @@ class Gate:
         return self.is_open
 
 
-class MeanDecay:
-    """The mean of a recording's decay rates, as a time."""
-
-    def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
-
-    def add(self, rate_db_per_s: float | None) -> None:
-        """Count a segment; None says nothing about the room."""
-        if rate_db_per_s is not None:
-            self._sum += rate_db_per_s
-            self._count += 1
-
-    @property
-    def reverberation_s(self) -> float | None:
-        """The decay time; None until speech has been heard."""
-        return decay_time_s(self._sum / self._count) if self._count else None
-
-
 class ReverberationMeter:
     """Listens to a recording in pieces of any size, in constant memory; every two seconds judge the last fourteen."""
 
     def __init__(self, channels: int) -> None:
         self._pending: Real = np.zeros((channels, OVERLAP), np.float32)
         self._levels: deque[Real] = deque(maxlen=WINDOW_SEGMENTS)  # (T, bands) each
-        self._mean = MeanDecay()
+        self._rates_db_per_s, self._judged = 0.0, 0
 
     def process(self, signal: Real) -> None:
         """Take ``(channels, n)`` float32 at 48 kHz."""
@@ -158,9 +140,12 @@ class ReverberationMeter:
         hops = (self._pending.shape[1] - OVERLAP) // HOP
         if hops:
             self._listen(hops)
-        return self._mean.reverberation_s
+        return decay_time_s(self._rates_db_per_s / self._judged) if self._judged else None
 
     def _listen(self, hops: int) -> None:
         piece, self._pending = self._pending[:, : OVERLAP + hops * HOP], self._pending[:, hops * HOP :]
         self._levels.append(band_levels_db(mean_power(analyse(piece))))
-        self._mean.add(decay_db_per_s(np.concatenate(self._levels)))
+        rate_db_per_s = decay_db_per_s(np.concatenate(self._levels))
+        if rate_db_per_s is not None:  # else it says nothing about the room
+            self._rates_db_per_s += rate_db_per_s
+            self._judged += 1

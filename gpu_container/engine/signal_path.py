@@ -46,11 +46,6 @@ class SignalPath:
         """Share of the recording from which echo was taken."""
         return self._echo.applied_share
 
-    @property
-    def reverberation_s(self) -> float | None:
-        """Estimated decay time of the input."""
-        return self._echo.reverberation_s
-
     def process(self, dry: Real) -> Iterator[Real]:
         """Take ``(channels, n)`` float32 at the file's rate; yield the wet ones that are ready, by the second."""
         full_band = self._up.process(dry)  # (channels, n · 48 kHz / rate)

@@ -9,13 +9,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
 from gpu_container.contract import ObjectRef
 
@@ -27,7 +34,11 @@ PART_BYTES: Final = 8 * 2**20
 """Of every read and, at first, every part written; an object smaller than this is one PUT."""
 PARTS_PER_SIZE: Final = 2_000
 """S3 takes 10,000 parts: after this many their size doubles, so that even the longest recording fits."""
-_BLOCKS_KEPT: Final = 3
+_BLOCKS_KEPT: Final = 5
+"""Two readers, of the sound and of the pictures, in places far apart, with a block ahead each."""
+_READS: Final = 3
+_BROKEN_OFF: Final = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError)
+"""What happens in the middle of an answer; boto3 asks again only where there was none."""
 _GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
 
 
@@ -84,7 +95,7 @@ class S3Source:
             head = s3.head_object(Bucket=ref.bucket, Key=ref.key, **self._version)
         self.size_bytes = head["ContentLength"]
         self.metadata = dict(head.get("Metadata", {}))
-        self._etag = head["ETag"]
+        self.etag = head["ETag"]
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._lock = threading.Lock()
         self._fetching = ThreadPoolExecutor(2, thread_name_prefix="s3-read")
@@ -136,15 +147,21 @@ class S3Source:
         first = index * PART_BYTES
         last = min(first + PART_BYTES, self.size_bytes) - 1
         with _told_as("download"):
-            answer = self._s3.get_object(
-                Bucket=self._ref.bucket,
-                Key=self._ref.key,
-                Range=f"bytes={first}-{last}",
-                # An unversioned object that is replaced midway must not be mixed with its successor.
-                IfMatch=self._etag,
-                **self._version,
-            )
-            return answer["Body"].read()
+            for _ in range(_READS - 1):
+                with suppress(*_BROKEN_OFF):
+                    return self._get(first, last)
+            return self._get(first, last)
+
+    def _get(self, first: int, last: int) -> bytes:
+        answer = self._s3.get_object(
+            Bucket=self._ref.bucket,
+            Key=self._ref.key,
+            Range=f"bytes={first}-{last}",
+            # An unversioned object that is replaced midway must not be mixed with its successor.
+            IfMatch=self.etag,
+            **self._version,
+        )
+        return answer["Body"].read()
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from gpu_container.contract import WorkOrder
+from gpu_container.engine.batching import Batcher
 from gpu_container.engine.byte_io import ByteSink, ByteSource
 from gpu_container.engine.ensemble import Enhancer
 from gpu_container.engine.models import load_model, model_version
@@ -48,4 +49,9 @@ class AudioEngine:
 
 def make_worker(settings: ServingSettings) -> Worker:
     """Make a worker on AWS and the engine; no model is loaded yet."""
-    return Worker(settings, make_clients(settings), ModelShelf(load_model), AudioEngine())
+    return Worker(settings, make_clients(settings), ModelShelf(_load), AudioEngine())
+
+
+def _load(name: str) -> Enhancer:
+    """Load a model whose calls all orders of this process share."""
+    return Batcher(load_model(name))

@@ -102,34 +102,58 @@ class Worker:
             return _failure(order, ErrorCode.ENGINE_FAILED, type(error).__name__, retryable=True)
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Wet:
     """A wet track's place in S3, valid for one version of engine and model."""
 
     clients: Clients
     ref: ObjectRef
     version: str
+    _seen: str | None = field(default=None, init=False)
+    """The ETag of what was there when we looked."""
 
     @contextmanager
     def kept(self) -> "Iterator[ByteSource | None]":
         """Open the kept track; None where there is none, or another version made it."""
-        try:
-            source = S3Source(self.clients.s3, self.ref)
-        except StorageError as error:
-            if error.retryable:
-                raise
+        source = self._opened()
+        if source is None:
             yield None
             return
         with source:
-            yield source if source.metadata.get(_WET_VERSION) == self.version else None
+            self._seen = source.etag
+            yield source if self._is_valid(source) else None
 
     @contextmanager
     def keep(self) -> "Iterator[ByteSink]":
-        """Take a new track; it is there when the context ends well."""
-        sink = S3Sink(self.clients.s3, self.ref, "audio/flac", {_WET_VERSION: self.version})
+        """Take a new track; it is there when the context ends well, unless another worker has kept one meanwhile.
+
+        That one stays: a third worker may be reading it, and would have to begin again if it were replaced.
+        """
+        sink = S3Sink(self.clients.s3, self.ref, "application/octet-stream", {_WET_VERSION: self.version})
         with storing(sink):
             yield sink
-            sink.finish()
+            if self._came_meanwhile():
+                sink.abort()
+            else:
+                sink.finish()
+
+    def _opened(self) -> S3Source | None:
+        try:
+            return S3Source(self.clients.s3, self.ref)
+        except StorageError as error:
+            if error.retryable:
+                raise
+            return None
+
+    def _is_valid(self, source: S3Source) -> bool:
+        return source.metadata.get(_WET_VERSION) == self.version
+
+    def _came_meanwhile(self) -> bool:
+        source = self._opened()
+        if source is None:
+            return False
+        with source:
+            return source.etag != self._seen and self._is_valid(source)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from gpu_container.contract import (
     MAX_LOUDNESS_LUFS,
     MIN_LOUDNESS_LUFS,
     Dereverb,
+    ErrorCode,
     OutputFormat,
     ReportLevel,
 )
@@ -55,8 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
     except EngineError as error:
         print(f"cleartake: {error.message}", file=sys.stderr)
         return 1
+    targets = _targets(arguments.out, arguments.files, arguments.format)
+    if replaced := {path.resolve() for path in arguments.files} & {target.resolve() for target in targets}:
+        print(f"cleartake: the result would replace {min(replaced)}; choose another --out", file=sys.stderr)
+        return 1
     arguments.out.mkdir(parents=True, exist_ok=True)
-    reports = _enhance_all(arguments, model)
+    if arguments.report:
+        arguments.report.touch()  # better now than after hours of work
+    reports = _enhance_all(arguments, targets, model)
     if arguments.report:
         arguments.report.write_text(json.dumps(reports, indent=2) + "\n")
     failed = [report for report in reports if "error" in report]
@@ -73,6 +82,7 @@ class _Batch:
     options: "EnhanceOptions"
     progress: Progress
     pictures: bool
+    stop: threading.Event
 
     def enhance(self, path: Path, target: Path) -> dict[str, Any]:
         """Enhance one file; its report, or what went wrong."""
@@ -86,25 +96,35 @@ class _Batch:
 
         partial = target.with_name(f".{target.name}.part")
         try:
-            done = enhance_file(path, partial, model=self.model, options=self.options, on_progress=advance)
+            done = enhance_file(
+                path,
+                partial,
+                model=self.model,
+                options=self.options,
+                on_progress=advance,
+                is_cancelled=self.stop.is_set,
+            )
             partial.replace(target)
+            if self.pictures and done.pictures:
+                _store(done.pictures, target)
         except (EngineError, OSError) as error:
-            code = error.code.value if isinstance(error, EngineError) else "storage_failed"
-            return {"file": str(path), "error": {"code": code, "message": str(error)}}
-        if self.pictures and done.pictures:
-            _store(done.pictures, target)
+            code = error.code if isinstance(error, EngineError) else ErrorCode.STORAGE_FAILED
+            return {"file": str(path), "error": {"code": code.value, "message": str(error)}}
         return {"file": str(path), "result": str(target), **done.report.model_dump(mode="json")}
 
 
-def _enhance_all(arguments: argparse.Namespace, model: "Enhancer") -> list[dict[str, Any]]:
+def _enhance_all(arguments: argparse.Namespace, targets: list[Path], model: "Enhancer") -> list[dict[str, Any]]:
     files, jobs = arguments.files, max(1, arguments.jobs)
     at_once = min(jobs, len(files))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     options = _options(arguments, jobs=jobs // at_once)
-    targets = [_target(arguments.out, path, files, arguments.format) for path in files]
+    stop = threading.Event()
     with Progress(*columns) as progress, ThreadPoolExecutor(at_once) as pool:
-        batch = _Batch(_sharing(model, at_once), options, progress, arguments.pictures)
-        return list(pool.map(batch.enhance, files, targets))
+        batch = _Batch(_sharing(model, at_once), options, progress, arguments.pictures, stop)
+        try:
+            return list(pool.map(batch.enhance, files, targets))
+        finally:
+            stop.set()  # Ctrl-C: what is under way ends at its next block
 
 
 def _sharing(model: "Enhancer", at_once: int) -> "Enhancer":
@@ -135,15 +155,15 @@ def _store(pictures: "Pictures", target: Path) -> None:
     target.with_name(f"{target.name}.peaks.json").write_text(pictures.peaks.model_dump_json())
 
 
-def _target(out: Path, path: Path, files: list[Path], wanted: str | None) -> Path:
-    """Return where a file's result goes; files of one name from different folders keep apart."""
-
-    def name_of(file: Path) -> str:
-        return f"{file.stem}.{wanted}" if wanted else file.name
-
-    same = [other for other in files if name_of(other) == name_of(path)]
-    prefix = f"{same.index(path) + 1}-" if len(same) > 1 else ""
-    return out / f"{prefix}{name_of(path)}"
+def _targets(out: Path, files: list[Path], wanted: str | None) -> list[Path]:
+    """Return where each file's result goes; files of one name, from different folders, are numbered."""
+    names = [f"{file.stem}.{wanted}" if wanted else file.name for file in files]
+    chosen: list[str] = []
+    for name in names:
+        numbered = (f"{number}-{name}" for number in count(1))
+        is_free = names.count(name) == 1 and name not in chosen
+        chosen.append(name if is_free else next(other for other in numbered if other not in chosen))
+    return [out / name for name in chosen]
 
 
 def _between(lowest: float, highest: float) -> Callable[[str], float]:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from gpu_container.contract import ErrorCode
+from gpu_container.contract import Dereverb, ErrorCode, ReportLevel, WarningCode
 from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.stft import Real
-from tests.engine.files import facts, write_lossy, write_pcm
+from tests.engine.files import Film, facts, read, write_film, write_lossy, write_pcm
 from tests.engine.run import enhance_file
-from tests.engine.signals import noisy_voice
+from tests.engine.signals import level_db, noisy_voice
 
 
 def test_a_playlist_does_not_make_the_decoder_open_other_files(tmp_path: Path, voice: Real) -> None:
@@ -107,3 +107,66 @@ def test_strength_outside_its_scale_is_refused(
 
     with pytest.raises(ValueError, match="strength"):
         enhance_file(source, tmp_path / "out", strength=strength, model=model)
+
+
+@pytest.mark.parametrize(("rate_hz", "frames"), [(96_000, 96_001), (192_000, 479), (88_200, 44_100)])
+@pytest.mark.parametrize("dereverb", [Dereverb.OFF, Dereverb.ON])
+def test_resampling_that_ends_a_frame_late_costs_nothing(
+    tmp_path: Path, model: DeepFilterNet, rate_hz: int, frames: int, dereverb: Dereverb
+) -> None:
+    signal = noisy_voice(seconds=2, rate_hz=rate_hz)[:, :frames]
+    source = write_pcm(tmp_path / "in", signal, rate_hz, container="WAV", subtype="PCM_24")
+
+    enhance_file(source, tmp_path / "out", model=model, dereverb=dereverb)
+
+    assert sf.info(tmp_path / "out").frames == frames
+
+
+def test_a_film_whose_sound_cannot_be_written_is_copied_at_strength_0(
+    tmp_path: Path, model: DeepFilterNet, stereo: Real
+) -> None:
+    source = write_film(tmp_path / "in", Film("webm", "libvpx-vp9", "vorbis"), stereo, 44_100)
+
+    report = enhance_file(source, tmp_path / "out", strength=0, model=model)
+
+    assert (tmp_path / "out").read_bytes() == source.read_bytes()
+    assert (report.output.codec, report.warnings) == ("vorbis", ())
+
+
+@pytest.mark.parametrize("sound", ["aac", "libopus", "libmp3lame", "vorbis"])
+def test_nothing_is_missing_in_a_whole_matroska_file(tmp_path: Path, model: DeepFilterNet, sound: str) -> None:
+    signal = np.repeat(noisy_voice(seconds=1.3, rate_hz=48_000), 2, axis=0)
+    source = write_film(tmp_path / "in", Film("matroska", sound=sound), signal)
+
+    report = enhance_file(source, tmp_path / "out", strength=0, model=model)
+
+    assert report.warnings == ()
+
+
+@pytest.mark.parametrize("bit_rate", [96_000, 192_000, 256_000])
+def test_an_mp3_keeps_its_level(tmp_path: Path, model: DeepFilterNet, voice: Real, bit_rate: int) -> None:
+    source = write_lossy(tmp_path / "in", voice, 48_000, kind="mp3", bit_rate=bit_rate)
+
+    enhance_file(source, tmp_path / "out", strength=0.001, model=model)
+
+    assert level_db(read(tmp_path / "out")[0], read(source)[0]) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("report", [ReportLevel.NONE, ReportLevel.BASIC])
+def test_a_target_that_the_peaks_do_not_allow_is_told(
+    tmp_path: Path, model: DeepFilterNet, voice: Real, report: ReportLevel
+) -> None:
+    source = write_pcm(tmp_path / "in", voice, 48_000, container="WAV", subtype="PCM_16")
+
+    told = [
+        {
+            warning.code
+            for warning in enhance_file(
+                source, tmp_path / "out", model=model, loudness_lufs=target_lufs, report=report
+            ).warnings
+        }
+        for target_lufs in (-20.0, -6.0)
+    ]
+
+    assert WarningCode.TARGET_NOT_REACHED not in told[0]
+    assert WarningCode.TARGET_NOT_REACHED in told[1]

@@ -59,7 +59,6 @@ def test_auto_does_in_a_room_what_on_does(reverberant: tuple[Real, Real]) -> Non
 
     assert np.array_equal(gated, always)
     assert stream.applied_share == 1.0
-    assert stream.reverberation_s == pytest.approx(0.6, rel=0.35)
 
 
 @pytest.mark.parametrize("signal", [talk(seconds=8), noisy_voice(seconds=8, rate_hz=48_000, noise=0.003)])
@@ -76,7 +75,7 @@ def test_off_gives_everything_back_at_once(reverberant: tuple[Real, Real]) -> No
 
     assert np.array_equal(stream.process(signal), signal)
     assert stream.finish().shape == (1, 0)
-    assert (stream.applied_share, stream.reverberation_s) == (0.0, None)
+    assert stream.applied_share == 0.0
 
 
 def test_auto_follows_a_recording_that_moves_into_a_room_and_out() -> None:
@@ -183,10 +182,9 @@ def test_very_short_recordings_survive(mode: Dereverb, frames: int) -> None:
 
 
 def test_silence_stays_silence() -> None:
-    treated, stream = treat(np.zeros((2, 150_000), np.float32), Dereverb.ON)
+    treated, _ = treat(np.zeros((2, 150_000), np.float32), Dereverb.ON)
 
     assert not treated.any()
-    assert stream.reverberation_s is None
 
 
 @pytest.mark.parametrize("level", [1e-30, 1e-12, 1e-6, 65_536.0])

@@ -1,7 +1,9 @@
 """What a hostile file can do to the process that asked for it: nothing."""
 
 import contextlib
+import errno
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -273,3 +275,23 @@ def _children_end() -> bool:
     assert NURSERY._zygote
     pid = NURSERY._zygote.pid
     return sys.platform != "linux" or _eventually(lambda: not _children_of(pid))
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_machine_out_of_descriptors_is_a_failure_of_ours_and_keeps_none(
+    monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    pairs = [socket.socketpair() for _ in range(given)]
+    handed_out = iter(pairs)
+
+    def scarce() -> tuple[socket.socket, socket.socket]:
+        for pair in handed_out:
+            return pair
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gpu_container.engine.isolation.nursery.socket.socketpair", scarce)
+    with pytest.raises(EngineError) as caught:
+        Nursery().start()
+
+    assert caught.value.code is ErrorCode.ENGINE_FAILED
+    assert [end.fileno() for pair in pairs for end in pair] == [-1] * 2 * given

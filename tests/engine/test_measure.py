@@ -15,6 +15,7 @@ from gpu_container.engine.opinion import MOS_WINDOW, WindowSampler
 from gpu_container.engine.speech import SpeechLevels
 from gpu_container.engine.stft import Real
 from tests.engine.files import read
+from tests.engine.rooms import in_room, room, talk
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "librivox-noisy.mp3"
 RATE_HZ = 44_100
@@ -69,12 +70,15 @@ def test_both_sides_are_measured(speech: Real) -> None:
     assert result.after.snr_db == pytest.approx(result.before.snr_db, abs=0.1)
 
 
-def test_reverberation_estimated_elsewhere_is_handed_through() -> None:
-    measurement = Measurement(16_000, 1, level=ReportLevel.BASIC)
+def test_reverberation_is_heard_on_both_sides() -> None:
+    dry = talk(seconds=8)
+    reverberant, _ = in_room(dry, room(decay_s=0.6))
 
-    result = measurement.finish(before_reverberation_s=0.6, after_reverberation_s=0.2)
+    result = measured(reverberant, dry, rate_hz=48_000)
 
-    assert (result.before.reverberation_s, result.after.reverberation_s) == (0.6, 0.2)
+    assert result.before.reverberation_s == pytest.approx(0.6, rel=0.35)
+    assert result.after.reverberation_s is not None
+    assert result.after.reverberation_s < 0.25
 
 
 def test_speech_that_vanishes_is_noticed(speech: Real) -> None:

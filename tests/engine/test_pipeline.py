@@ -143,6 +143,22 @@ def test_progress_rises_to_the_end(tmp_path: Path, model: DeepFilterNet, voice: 
     assert seen[-1] == (4.0, 4.0)
 
 
+@pytest.mark.parametrize("kind", ["m4a", "aac"], ids=["counted", "estimated"])
+def test_progress_rises_through_both_passes_of_a_loudness_target(
+    tmp_path: Path, model: DeepFilterNet, voice: Real, kind: str
+) -> None:
+    seen: list[tuple[float, float]] = []
+    source = write_lossy(tmp_path / "in", voice, 48_000, kind=kind)
+
+    enhance_file(source, tmp_path / "out", loudness_lufs=-20.0, model=model, on_progress=lambda *at: seen.append(at))
+
+    shares = [completed_s / total_s for completed_s, total_s in seen]
+    assert [completed_s for completed_s, _ in seen] == sorted(completed_s for completed_s, _ in seen)
+    assert shares == sorted(shares)
+    assert shares[len(shares) // 2 - 1] < 0.6
+    assert shares[-1] == 1.0
+
+
 def test_cancelling_stops_at_the_next_block(tmp_path: Path, model: DeepFilterNet, voice: Real) -> None:
     source = write_pcm(tmp_path / "in", voice, 48_000, container="WAV", subtype="PCM_16")
     seen: list[float] = []

@@ -31,6 +31,8 @@ BROKEN_SHARE: Final = 0.05
 
 _ROUNDING_S: Final = 0.001
 """Durations are declared in microseconds, or in a few milliseconds' ticks: less than this is not missing."""
+_RUN_UP_S: Final = 0.1
+"""Matroska's duration counts what encoders put before the sound (up to 50 ms) and rounds up the last packet."""
 
 _GAP_S: Final = 0.04
 """Time stamps that are off by more mean a gap or an overlap; less is rounding (Matroska counts milliseconds)."""
@@ -239,7 +241,8 @@ class _FfmpegDecoder:
             raise _damaged()
         if self.format.is_declared_exactly:
             missing_s = (self.format.declared_s or 0.0) + self.format.start_s - end_s
-            self.missing_s = missing_s if missing_s > _ROUNDING_S else 0.0
+            tolerance_s = _RUN_UP_S if self.format.container in {"mkv", "webm"} else _ROUNDING_S
+            self.missing_s = missing_s if missing_s > tolerance_s else 0.0
 
     def _describe(self, file: io.RawIOBase) -> AudioFormat:
         container, stream = self._container, self._stream

@@ -42,6 +42,10 @@ MAX_PICTURE_BYTES: Final = 3 * 2**20
 
 _BIT_RATE_LIMITS: Final = {"mp3": (8_000, 320_000), "aac": (8_000, 288_000), "opus": (6_000, 256_000)}
 """Bits per second and channel that encoders take."""
+_LAME_SCALES: Final = ((176_000, 0.95), (208_000, 0.97), (240_000, 0.98))
+"""What LAME turns the input down by, up to which bit rate; FFmpeg has no switch for it. Measured at all its rates."""
+_LAME_LOW_RATES_HZ: Final = 24_000
+"""Up to this sample rate no bit rate is above 160 kbit/s."""
 _AMR_BIT_RATES: Final = (4_750, 5_150, 5_900, 6_700, 7_400, 7_950, 10_200, 12_200)
 
 _VORBIS_RATES: Final = (32_000, 40_000, 48_000, 56_000, 64_000, 80_000, 96_000, 112_000, 128_000, 160_000, 250_000)
@@ -207,6 +211,7 @@ class _FfmpegEncoder:
         self._file.metadata.update(like.tags)
         self._layout = like.layout or LAYOUTS[like.channels]
         self._start = round(like.start_s * like.rate_hz)
+        self._gain = np.float32(1 / _lame_scale(like)) if like.codec == "mp3" else np.float32(1)
         self._written = 0
         self._unusable = 0
         self._says_its_delay = like.container not in {"aac", "amr"}
@@ -220,7 +225,8 @@ class _FfmpegEncoder:
             self._copied.begin()
 
     def write(self, block: Samples) -> None:
-        frame = av.AudioFrame.from_ndarray(self._packed(block), format=self._sample_format(), layout=self._layout)
+        packed = self._packed(self._gain * block)
+        frame = av.AudioFrame.from_ndarray(packed, format=self._sample_format(), layout=self._layout)
         frame.sample_rate, frame.pts = self._like.rate_hz, self._start + self._written
         frame.time_base = Fraction(1, self._like.rate_hz)
         self._copy((self._start + self._written) / self._like.rate_hz)
@@ -314,6 +320,12 @@ class _FfmpegEncoder:
     def _mux(self, packets: "list[av.Packet[av.AudioStream]]") -> None:
         """Write packets; where the format cannot say how long the encoder's run-up is, leave the run-up out."""
         self._file.mux([packet for packet in packets if self._says_its_delay or (packet.pts or 0) >= 0])
+
+
+def _lame_scale(like: AudioFormat) -> float:
+    """Return what LAME will multiply the samples with: left alone, each generation of an MP3 is 0.45 dB fainter."""
+    bit_rate = 0 if like.rate_hz <= _LAME_LOW_RATES_HZ else _bit_rate(like) or 0
+    return next((scale for up_to, scale in _LAME_SCALES if bit_rate <= up_to), 1.0)
 
 
 def _options(like: AudioFormat) -> dict[str, str]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Final
 
 from gpu_container.contract import ErrorCode
@@ -72,13 +73,17 @@ class Nursery:
         EngineError
             ENGINE_FAILED if no process can be started.
         """
-        ours, job = socket.socketpair()
-        leash, its_end = socket.socketpair()
-        with job, its_end, self._lock:
+        with ExitStack() as unused:
             try:
-                self._fork([job.fileno(), its_end.fileno()])
+                ours, job = map(unused.enter_context, socket.socketpair())
+                leash, its_end = map(unused.enter_context, socket.socketpair())
+                with self._lock:
+                    self._fork([job.fileno(), its_end.fileno()])
             except OSError as error:
                 raise EngineError(ErrorCode.ENGINE_FAILED, "No process could be started.") from error
+            unused.pop_all()
+        job.close()
+        its_end.close()
         return Child(Channel(ours), leash)
 
     def close(self) -> None:
@@ -99,7 +104,8 @@ class Nursery:
 
     def _begin(self) -> socket.socket:
         ours, its_end = socket.socketpair()
-        with its_end:
+        with ExitStack() as unused, its_end:
+            unused.enter_context(ours)
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", "gpu_container.engine.isolation.zygote", str(its_end.fileno()), self._entry],
                 pass_fds=[its_end.fileno()],
@@ -107,6 +113,7 @@ class Nursery:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+            unused.pop_all()
         self._control, self._owner = ours, os.getpid()
         return ours
 

@@ -1,11 +1,13 @@
 """Streams from and to S3 against a plain byte string: pinned versions, holes, patched heads, trouble midway."""
 
 import hashlib
+import io
 from typing import Any
 
 import boto3
 import moto.s3.models
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +127,39 @@ def test_trouble_on_the_way_in_is_told_and_the_next_read_tries_again(s3: Any, mo
             with pytest.raises(StorageError, match="download: SlowDown"):
                 source.read_at(0, 6)
         assert source.read_at(0, 6) == b"speech"
+
+
+class _BrokenOff:
+    def read(self) -> bytes:
+        raise ReadTimeoutError(endpoint_url="https://bucket")
+
+
+@pytest.mark.parametrize(("broken", "is_helped"), [(2, True), (3, False)])
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, broken: int, *, is_helped: bool
+) -> None:
+    answers = iter([_BrokenOff()] * broken + [io.BytesIO(b"speech")])
+    with S3Source(s3, put(s3, b"speech")) as source:
+        monkeypatch.setattr(s3, "get_object", lambda **_: {"Body": next(answers)})
+        if is_helped:
+            assert source.read_at(0, 6) == b"speech"
+            return
+        with pytest.raises(StorageError, match="download: ReadTimeoutError") as told:
+            source.read_at(0, 6)
+        assert told.value.retryable
+
+
+def test_two_readers_in_different_places_do_not_fetch_twice(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = content(40 * PART)
+    ranges: list[str] = []
+    get = s3.get_object
+    with S3Source(s3, put(s3, data)) as source:
+        monkeypatch.setattr(s3, "get_object", lambda **asked: ranges.append(asked["Range"]) or get(**asked))
+        for at in range(0, 15 * PART, PART // 4):
+            for place in (0, 20 * PART):
+                assert source.read_at(place + at, PART // 4) == data[place + at : place + at + PART // 4]
+
+    assert len(ranges) == len(set(ranges))
 
 
 @pytest.mark.parametrize("ref", [ObjectRef(bucket=BUCKET, key="absent"), ObjectRef(bucket="no-such-bucket", key="in")])

@@ -22,7 +22,8 @@ from gpu_container.contract import (
 )
 from gpu_container.engine.errors import EngineError
 from gpu_container.serving.models import ModelShelf
-from gpu_container.serving.worker import Worker
+from gpu_container.serving.wiring import AudioEngine
+from gpu_container.serving.worker import S3Wet, Worker
 
 from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error
 
@@ -302,6 +303,44 @@ def test_wet_track_of_another_engine_is_made_anew(worker: Worker, order: WorkOrd
 
     assert isinstance(worker.run(with_wet), WorkResult)
     assert engine.computed == 2
+
+
+def test_a_wet_track_that_another_worker_kept_meanwhile_stays(
+    worker: Worker, order: WorkOrder, engine: FakeEngine
+) -> None:
+    with_wet = order.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet")})
+    other = replace(worker, engine=FakeEngine())
+
+    def during(_: Call) -> None:
+        engine.during = None
+        # Both looked before either had kept one; then the other was quicker.
+        wet = S3Wet(worker.clients, with_wet.wet, engine.wet_version("dfn3"))
+        with wet.kept() as kept:
+            assert kept is None
+            assert isinstance(other.run(with_wet), WorkResult)
+            with wet.keep() as sink:
+                sink.write_at(0, b"late")
+
+    engine.during = during
+    assert isinstance(worker.run(with_wet), WorkResult)
+
+    versions = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix="wet")["Versions"]
+    assert len(versions) == 1
+    assert boto3.client("s3").get_object(Bucket=BUCKET, Key="wet")["Body"].read() == b"wet:speech"
+
+
+def test_trouble_while_the_codec_reads_may_be_retried(
+    worker: Worker, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise client_error("SlowDown")
+
+    real = replace(worker, engine=AudioEngine(), models=ModelShelf(lambda _: None))  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(worker.clients.s3, "get_object", refuse)
+    outcome = failure(real, order)
+
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.STORAGE_FAILED, True)
+    assert outcome.message == "download: SlowDown"
 
 
 def test_model_is_loaded_once(worker: Worker, order: WorkOrder) -> None:
