@@ -103,11 +103,13 @@ def read_item(folder: Path, name: str, *, reverberant: bool) -> Item:
 
 def si_sdr_db(estimate: Signal, target: Signal) -> float:
     """Return the scale-invariant signal-to-distortion ratio of two aligned ``(n,)``."""
-    wanted = target.astype(np.float64) - np.mean(target, dtype=np.float64)
+    reference = target.astype(np.float64) - np.mean(target, dtype=np.float64)
     heard = estimate.astype(np.float64) - np.mean(estimate, dtype=np.float64)
-    wanted *= (heard @ wanted) / (wanted @ wanted)
+    power = float(reference @ reference)
+    wanted = reference * (heard @ reference) / power
     error = heard - wanted
-    return float(10 * np.log10(max(float(wanted @ wanted), 1e-30) / max(float(error @ error), 1e-30)))
+    floor = 1e-12 * power  # of the error: a perfect answer is finite, silence is very bad and not a draw
+    return float(10 * np.log10(max(float(wanted @ wanted), 1e-30) / max(float(error @ error), floor)))
 
 
 def opinion_windows(signal: Signal) -> list[Signal]:
@@ -177,7 +179,7 @@ def _load_ours(model: str, dereverb: Dereverb) -> Enhance:
 
     def enhance(signal: Signal, rate_hz: int) -> Signal:
         path = SignalPath(loaded, rate_hz=rate_hz, channels=1, dereverb=dereverb)
-        return _fit(np.concatenate([path.process(signal[None]), path.finish()], axis=1)[0], len(signal))
+        return _fit(np.concatenate([*path.process(signal[None]), *path.finish()], axis=1)[0], len(signal))
 
     return enhance
 
@@ -187,7 +189,7 @@ def _fit(signal: Signal, length: int) -> Signal:
 
 
 @lru_cache
-def _loaded(name: str) -> Enhance | None:
+def loaded(name: str) -> Enhance | None:
     """Load a contestant once per process; None where its package is not installed."""
     try:
         return contestants()[name]()
@@ -201,7 +203,7 @@ def measure_item(name: str, reverberant: bool, *, folder: Path, names: Sequence[
     item = read_item(folder, name, reverberant=reverberant)
     scores = {}
     for contestant in names:
-        enhance = _loaded(contestant)
+        enhance = loaded(contestant)
         if enhance is not None:
             scores[contestant] = measure(enhance(item.noisy, item.rate_hz), item)
     return Result(name, reverberant, scores)
@@ -285,7 +287,7 @@ def table(title: str, results: Sequence[Result]) -> Table:
 
 
 def _cell(mean: float, error: float, *, digits: int) -> str:
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+    return f"{mean:.{digits}f} ± {error:.{digits}f}" if np.isfinite(error) else f"{mean:.{digits}f}"
 
 
 def as_json(folder: Path, results: Sequence[Result]) -> dict[str, Any]:

@@ -74,6 +74,14 @@ def test_every_model_of_ours_stands_beside_the_peers_with_and_without_echo_remov
         assert {f"ours {model}", f"ours {model} dereverb auto", f"ours {model} dereverb on"} <= set(names)
 
 
+@pytest.mark.parametrize("name", ["input", "ours dfn3", "ours dfn3 dereverb auto"])
+def test_an_answer_is_as_long_as_the_question_and_at_its_rate(folder: Path, name: str) -> None:
+    item = read_item(folder, "0", reverberant=False)
+    output = contestants()[name]()(item.noisy, item.rate_hz)
+    assert output.shape == item.noisy.shape
+    assert bench_quality.si_sdr_db(output, item.clean) > 0  # far below, were it shifted
+
+
 def test_contestants_are_chosen_by_pattern_and_a_wrong_one_is_told() -> None:
     known = ["input", "rnnoise", "ours dfn3", "ours dfn3-hq"]
     assert chosen([], known) == known
