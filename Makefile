@@ -105,7 +105,7 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/container-cpu.in -o requirements/container-cpu.txt
 	$(LOCK) requirements/container-gpu.in -o requirements/container-gpu.txt
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
-	$(LOCK) --override requirements/quality-without.txt requirements/quality.in -o requirements/quality.txt
+	$(LOCK) --override requirements/quality-without.in requirements/quality.in -o requirements/quality.txt
 
 clean: ## remove what can be made again; .cleartake stays
 	rm -rf $(VENV) $(EMULATOR) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache

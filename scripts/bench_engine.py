@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gpu_container.engine.batching import Batcher
-from gpu_container.engine.ensemble import Enhancer, SignalStream
+from gpu_container.engine.enhancer import Enhancer, SignalStream
 from gpu_container.engine.lanes import LaneStream
 from gpu_container.engine.models import load_model
 from gpu_container.engine.stft import RATE_HZ

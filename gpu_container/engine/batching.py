@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpu_container.engine.deepfilternet import CUDA, DeepFilterNet, Network
-from gpu_container.engine.ensemble import Enhancer, Ensemble, NetworkStream
+from gpu_container.engine.enhancer import Enhancer, NetworkStream
+from gpu_container.engine.fusion import Fusion, Primed
 from gpu_container.engine.graph import State, StateLayout
 from gpu_container.engine.stft import Real
 
@@ -27,7 +28,7 @@ class Batcher:
     Parameters
     ----------
     model
-        A `DeepFilterNet`, or an `Ensemble` of them: blocks are merged member by member.
+        A `DeepFilterNet`, or a `Fusion` of them: blocks are merged member by member.
     slots
         Calls at one time; None takes one per CPU core, or one in all where a GPU computes.
     max_rows
@@ -58,8 +59,8 @@ class Batcher:
 
 
 def _merging(model: Enhancer, slots: int | None, max_rows: int | None) -> Enhancer:
-    if isinstance(model, Ensemble):
-        return Ensemble([_merging(member, slots, max_rows) for member in model.members], name=model.name)
+    if isinstance(model, Fusion | Primed):
+        return model.over(lambda member: _merging(member, slots, max_rows))
     if not isinstance(model, DeepFilterNet):
         msg = f"blocks of a {type(model).__name__} cannot be merged"
         raise TypeError(msg)

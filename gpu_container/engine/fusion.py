@@ -1,6 +1,6 @@
 """Several answers to one recording, fused: what makes ``dfn3-hq`` better than the mean of its two networks.
 
-Four steps, each cheap, each measured with its standard error in ``docs/bench/quality.md``:
+Three steps, each cheap, each measured with its standard error in ``docs/bench/quality.md``:
 
 - *Prime.* A network begins with running means and recurrent states of no recording in particular, and errs most in its
   first seconds. It therefore hears the first seconds twice, and its first answer to them is thrown away.
@@ -9,56 +9,27 @@ Four steps, each cheap, each measured with its standard error in ``docs/bench/qu
   the answer.
 - *Bands.* DeepFilterNet3_ll is the better one in the bins of the complex filter, below 4.8 kHz; above, where both only
   have gains, DeepFilterNet3 is.
-- *Backward.* DeepFilterNet3 also hears the recording from its end. Alone that is far worse, for speech is not the same
-  backwards, but it errs where the others do not, and a small share of it takes residues away.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from scipy.signal import firwin, lfilter
 
-from gpu_container.engine.ensemble import Enhancer, NetworkStream, SignalStream
-from gpu_container.engine.stft import HOP, RATE_HZ, Real
-
-HEAD_S: Final = 4
-"""Heard twice. Eight seconds were no better."""
+from gpu_container.engine.enhancer import Enhancer, NetworkStream, SignalStream
+from gpu_container.engine.level import HEAD_S, lift
+from gpu_container.engine.stft import RATE_HZ, Real
 
 CROSSOVER_HZ: Final = 4_800.0
 CROSSOVER_TAPS: Final = 129
 _HALF: Final = CROSSOVER_TAPS // 2
 HIGH_PASS: Final[Real] = firwin(CROSSOVER_TAPS, CROSSOVER_HZ, pass_zero=False, fs=RATE_HZ).astype(np.float32)
 
-MAX_GAIN_DB: Final = 30.0
-SPEECH_SHARE: Final = 0.05
-"""The loudest frames of the head stand for speech: no detector is needed to tell how loud a recording is."""
-
 LEVELS_DB: Final = (-16.0, -10.0)
 """Of the loudest frames, for DeepFilterNet3 and DeepFilterNet3_ll: some 6 dB above the mean level of speech."""
-
-CHUNK_S: Final = 24
-RUN_UP_S: Final = HEAD_S
-FADE: Final = 2 * HOP
-
-BACKWARD_SHARE: Final = 0.1
-"""Twice as much adds 0.01 PESQ, and takes up to 0.1 dB SI-SDR and 0.01 DNSMOS."""
-
-
-def lift(head: Real, level_db: float) -> float:
-    """Return the gain that brings the loudest frames of ``(channels, n)`` to ``level_db`` re full scale.
-
-    It only lifts, by `MAX_GAIN_DB` at most, and all channels alike; silence stays as it is.
-    """
-    frames = head[:, : head.shape[1] // HOP * HOP].reshape(len(head), -1, HOP)  # (channels, T, HOP)
-    power = np.mean(np.square(frames, dtype=np.float64), axis=-1).max(axis=0, initial=0.0)  # (T,)
-    if not power.size or power.max() <= 0:
-        return 1.0
-    loud = np.sort(power)[-max(1, round(SPEECH_SHARE * power.size)) :]
-    gain_db = level_db - 10 * np.log10(np.mean(loud))
-    return float(10 ** (np.clip(gain_db, 0, MAX_GAIN_DB) / 20))
 
 
 class Primed:
@@ -79,6 +50,10 @@ class Primed:
     def rows(self) -> int:
         """Streams side by side in one call from which on more gain nothing."""
         return self._member.rows
+
+    def over(self, change: Callable[[Enhancer], Enhancer]) -> "Primed":
+        """Return the same over a changed member."""
+        return Primed(change(self._member), level_db=self._level_db)
 
     def stream(self, channels: int) -> "PrimedStream":
         """Return a new recording's stream."""
@@ -234,6 +209,11 @@ class Fusion:
         """Streams side by side in one call from which on more gain nothing, for any member."""
         return max(member.rows for member in self.members)
 
+    def over(self, change: Callable[[Enhancer], Enhancer]) -> "Fusion":
+        """Return the same over changed members."""
+        changed = [change(member) for member in self.members]
+        return Fusion(list(zip(changed, self._shares, strict=True)), name=self.name)
+
     def stream(self, channels: int) -> "FusionStream":
         """Return a new recording's stream through every member."""
         return FusionStream(
@@ -246,7 +226,7 @@ class Fusion:
 
 
 def high_quality(dfn3: Enhancer, dfn3_ll: Enhancer, *, name: str) -> Fusion:
-    """Return the forward part of ``dfn3-hq``; `WithBackward` adds the rest."""
+    """Return ``dfn3-hq``."""
     primed = [Primed(member, level_db=level_db) for member, level_db in zip((dfn3, dfn3_ll), LEVELS_DB, strict=True)]
     return Fusion(list(zip(primed, SHARES, strict=True)), name=name)
 
@@ -282,85 +262,6 @@ class FusionStream:
         """Return a stream of some rows only, which goes on from here."""
         kept = len(range(*rows.indices(self._channels)))
         return FusionStream([stream.keep(rows) for stream in self._streams], self._mean.rows(rows), kept)
-
-
-class _Whole(Protocol):
-    """A model that enhances a signal from nothing."""
-
-    def stream(self, channels: int) -> NetworkStream: ...
-
-
-class BackwardStream:
-    """A network that hears a recording from its end, chunk by chunk; late by a chunk and its run-up.
-
-    Each chunk starts from nothing and runs up over the `RUN_UP_S` that follow it; the last one, which nothing follows,
-    is primed like a recording's head. Chunks are cross-faded.
-    """
-
-    def __init__(self, member: _Whole, channels: int, *, level_db: float, chunk_s: int = CHUNK_S) -> None:
-        self._member = member
-        self._channels = channels
-        self._level_db = level_db
-        self._chunk = chunk_s * RATE_HZ
-        self._pending: Real = np.zeros((channels, 0), np.float32)
-        self._tail: Real = np.zeros((channels, 0), np.float32)
-        self.inferences = 0
-
-    def process(self, signal: Real) -> Real:
-        """Take ``(channels, n)`` float32 at 48 kHz; return what is ready, ``(channels, m)``."""
-        self._pending = np.concatenate([self._pending, signal], axis=1)
-        ready = [self._pending[:, :0]]
-        while self._pending.shape[1] >= self._chunk + RUN_UP_S * RATE_HZ:
-            heard = self._pending[:, : self._chunk + RUN_UP_S * RATE_HZ]
-            answer = self._run(self._member.stream(self._channels), heard)[:, : self._chunk + FADE]
-            ready.append(self._faded(answer[:, : self._chunk]))
-            self._tail = answer[:, self._chunk :]
-            self._pending = self._pending[:, self._chunk :]
-        return np.concatenate(ready, axis=1)
-
-    def finish(self) -> Real:
-        """Return what is left, once everything has been given."""
-        if not self._pending.shape[1]:
-            return self._pending
-        primed = PrimedStream(self._member.stream(self._channels), self._channels, level_db=None)
-        return self._faded(self._run(primed, self._pending))
-
-    def _run(self, stream: NetworkStream | PrimedStream, signal: Real) -> Real:
-        gain = np.float32(lift(signal, self._level_db))
-        answer = _whole(stream, signal[:, ::-1] * gain)[:, ::-1] / gain
-        self.inferences += stream.inferences
-        return answer
-
-    def _faded(self, answer: Real) -> Real:
-        """Go over from the chunk before."""
-        length = min(self._tail.shape[1], answer.shape[1])
-        rising = np.linspace(0, 1, length, dtype=np.float32)
-        joined = answer.copy()
-        joined[:, :length] = self._tail[:, :length] + rising * (answer[:, :length] - self._tail[:, :length])
-        return joined
-
-
-class WithBackward:
-    """A stream's answer with a small share of a backward one's; as late as the later of the two."""
-
-    def __init__(self, forward: SignalStream, backward: BackwardStream, channels: int) -> None:
-        self._streams = (forward, backward)
-        shares = [Share(share, share) for share in (1 - BACKWARD_SHARE, BACKWARD_SHARE)]
-        self._mean = TwoBandMean(shares, channels)
-
-    @property
-    def inferences(self) -> int:
-        """Blocks that ran through a network so far."""
-        return sum(stream.inferences for stream in self._streams)
-
-    def process(self, signal: Real) -> Real:
-        """Take ``(channels, n)`` float32 at 48 kHz; return what is ready, ``(channels, m)``."""
-        return self._mean.process([stream.process(signal) for stream in self._streams])
-
-    def finish(self) -> Real:
-        """Return what is left, once everything has been given."""
-        last = self._mean.process([stream.finish() for stream in self._streams])
-        return np.concatenate([last, self._mean.finish()], axis=1)
 
 
 def _whole(stream: SignalStream, signal: Real) -> Real:

@@ -23,7 +23,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gpu_container.engine.ensemble import Enhancer, NetworkStream
+from gpu_container.engine.enhancer import Enhancer, NetworkStream
 from gpu_container.engine.stft import HOP, RATE_HZ, Real
 
 SEGMENT_S = 60

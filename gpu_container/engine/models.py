@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gpu_container.contract import ErrorCode
 from gpu_container.engine.deepfilternet import DeepFilterNet
-from gpu_container.engine.ensemble import Enhancer, Ensemble
+from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.errors import EngineError
+from gpu_container.engine.fusion import high_quality
 from gpu_container.model_files import default_directory, entries, is_intact
 
 
@@ -35,7 +36,7 @@ def load_model(
     members = entries()[name].get("ensemble", ())
     if members:
         loaded = [load_model(member, directory=directory, providers=providers, threads=threads) for member in members]
-        return Ensemble(loaded, name=name)
+        return high_quality(*loaded, name=name)
     return DeepFilterNet(load_file(name, directory=directory), name=name, providers=providers, threads=threads)
 
 

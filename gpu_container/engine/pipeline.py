@@ -30,7 +30,7 @@ from gpu_container.contract import (
 from gpu_container.engine.audio_io import Decoding, Encoding, decode, encode
 from gpu_container.engine.blocks import Pair, PairQueue
 from gpu_container.engine.byte_io import ByteSink, ByteSource, FileSink, FileSource
-from gpu_container.engine.ensemble import Enhancer
+from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.finish import Finish
 from gpu_container.engine.formats import AudioFormat, OutputSpec, output_spec
@@ -43,7 +43,7 @@ from gpu_container.engine.signal_path import SignalPath
 from gpu_container.engine.stft import Real
 from gpu_container.engine.wet import FolderWet, WetStore, WetWriter, kept_track, writing
 
-ENGINE_VERSION: Final = "3"
+ENGINE_VERSION: Final = "4"
 """Raised with every change that is heard: kept wet tracks of another version are not used again."""
 
 SILENCE: Final = 10 ** (-90 / 20)

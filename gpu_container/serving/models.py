@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpu_container.engine.ensemble import Enhancer
+    from gpu_container.engine.enhancer import Enhancer
 
 _LOG = logging.getLogger(__name__)
 

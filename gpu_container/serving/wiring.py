@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gpu_container.contract import WorkOrder
 from gpu_container.engine.batching import Batcher
 from gpu_container.engine.byte_io import ByteSink, ByteSource
-from gpu_container.engine.ensemble import Enhancer
+from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.models import load_model, model_version
 from gpu_container.engine.pipeline import ENGINE_VERSION, Enhanced, EnhanceOptions, enhance
 from gpu_container.engine.wet import WetStore

@@ -24,7 +24,7 @@ from gpu_container.serving.storage import S3Sink, S3Source, StorageError, Stored
 
 if TYPE_CHECKING:
     from gpu_container.engine.byte_io import ByteSink, ByteSource
-    from gpu_container.engine.ensemble import Enhancer
+    from gpu_container.engine.enhancer import Enhancer
     from gpu_container.engine.pipeline import Enhanced
     from gpu_container.engine.wet import WetStore
 

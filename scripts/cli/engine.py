@@ -24,7 +24,7 @@ from gpu_container.contract import (
 )
 
 if TYPE_CHECKING:
-    from gpu_container.engine.ensemble import Enhancer
+    from gpu_container.engine.enhancer import Enhancer
     from gpu_container.engine.pipeline import EnhanceOptions, Pictures
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from gpu_container.contract import Dereverb, EnhancementReport
 from gpu_container.engine import pipeline
-from gpu_container.engine.ensemble import Enhancer
+from gpu_container.engine.enhancer import Enhancer
 
 HOOKS = ("on_progress", "is_cancelled", "wet")
 

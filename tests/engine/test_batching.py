@@ -10,10 +10,13 @@ import pytest
 
 from gpu_container.engine.batching import Batcher, MergingNetwork
 from gpu_container.engine.deepfilternet import DeepFilterNet, Network
-from gpu_container.engine.ensemble import Enhancer, Ensemble
+from gpu_container.engine.enhancer import Enhancer
+from gpu_container.engine.fusion import Fusion, Share
 from gpu_container.engine.graph import State
 from gpu_container.engine.stft import Real
 from tests.engine.signals import error_db, noisy_voice
+
+HALF = Share(low=0.5, high=0.5)
 
 SAME_DB = -100.0
 PATIENCE_S = 60
@@ -82,7 +85,7 @@ def test_mono_and_stereo_share_a_call(model: DeepFilterNet) -> None:
 
 
 def test_an_ensembles_members_are_batched_each(model: DeepFilterNet, low_latency_model: DeepFilterNet) -> None:
-    pair = Ensemble([model, low_latency_model], name="pair")
+    pair = Fusion([(model, HALF), (low_latency_model, HALF)], name="pair")
     voices = _voices(3, seconds=0.6)
 
     batcher = Batcher(pair, slots=1)

@@ -1,27 +1,13 @@
 """Fused answers stay aligned, whole and linear in level, however a recording is cut."""
 
-from collections.abc import Sequence
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from gpu_container.engine.deepfilternet import DeepFilterNet
-from gpu_container.engine.fusion import (
-    BACKWARD_SHARE,
-    HEAD_S,
-    MAX_GAIN_DB,
-    SHARES,
-    BackwardStream,
-    Fusion,
-    Primed,
-    TwoBandMean,
-    WithBackward,
-    high_quality,
-    lift,
-)
+from gpu_container.engine.fusion import SHARES, Fusion, Primed, TwoBandMean, high_quality
+from gpu_container.engine.level import HEAD_S, MAX_GAIN_DB, lift
 from gpu_container.engine.stft import RATE_HZ, Real
-from tests.engine.signals import error_db, level_db, noisy_voice
+from tests.engine.signals import error_db, noisy_voice
 
 LEVEL_DB = -16.0
 
@@ -119,54 +105,3 @@ def test_a_stream_does_not_fork_before_its_head_is_there(fusion: Fusion, long_vo
     stream.process(long_voice[:, :RATE_HZ])
     with pytest.raises(ValueError, match="head"):
         stream.fork(2)
-
-
-class _Echo:
-    """A network that answers what it hears."""
-
-    def __init__(self) -> None:
-        self.inferences = 0
-
-    def stream(self, channels: int) -> "_Echo":
-        return self
-
-    def process(self, signal: Real) -> Real:
-        return signal
-
-    def finish(self) -> Real:
-        return np.zeros((1, 0), np.float32)
-
-    def fork(self, lanes: int) -> "_Echo":
-        return self
-
-    def keep(self, rows: slice) -> "_Echo":
-        return self
-
-
-@pytest.mark.parametrize("sizes", [[1_000_000], [480_000, 1, 519_999], [300_000] * 3 + [100_000]])
-def test_backward_chunks_come_out_in_order(sizes: Sequence[int]) -> None:
-    signal = np.random.default_rng(0).standard_normal((1, 1_000_000)).astype(np.float32)
-    stream = BackwardStream(_Echo(), 1, level_db=LEVEL_DB, chunk_s=3)
-    bounds = np.cumsum([0, *sizes])
-    parts = [stream.process(signal[:, start:end]) for start, end in pairwise(bounds)]
-    assert np.abs(np.concatenate([*parts, stream.finish()], axis=1) - signal).max() < 1e-6
-
-
-def test_backward_chunks_answer_like_the_whole(model: DeepFilterNet) -> None:
-    signal = noisy_voice(seconds=9.0, rate_hz=RATE_HZ, seed=5)
-    answers = []
-    for chunk_s in (2, 20):
-        stream = BackwardStream(model, 1, level_db=LEVEL_DB, chunk_s=chunk_s)
-        answers.append(np.concatenate([stream.process(signal), stream.finish()], axis=1))
-    assert answers[0].shape == signal.shape
-    assert level_db(answers[0] - answers[1], answers[1]) < -15
-
-
-def test_the_backward_answer_has_a_small_share(fusion: Fusion, model: DeepFilterNet, long_voice: Real) -> None:
-    stream = WithBackward(fusion.stream(1), BackwardStream(model, 1, level_db=LEVEL_DB), 1)
-    mixed = np.concatenate([stream.process(long_voice), stream.finish()], axis=1)
-    alone = BackwardStream(model, 1, level_db=LEVEL_DB)
-    backward = np.concatenate([alone.process(long_voice), alone.finish()], axis=1)
-    expected = (1 - BACKWARD_SHARE) * fusion.enhance(long_voice) + BACKWARD_SHARE * backward
-    assert np.abs(mixed - expected).max() < 1e-5
-    assert stream.inferences > alone.inferences > 0

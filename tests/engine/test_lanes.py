@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from gpu_container.engine.deepfilternet import DeepFilterNet, Network
-from gpu_container.engine.ensemble import Ensemble
+from gpu_container.engine.fusion import Fusion, Share
 from gpu_container.engine.graph import State
 from gpu_container.engine.lanes import LaneStream
 from gpu_container.engine.stft import RATE_HZ, Real
 from tests.engine.signals import error_db, lag, noisy_voice
+
+HALF = Share(low=0.5, high=0.5)
 
 SAME_DB = -100.0
 SMALL = {"lanes": 3, "segment_s": 9, "warm_up_s": 1}
@@ -86,7 +88,7 @@ def test_members_of_an_ensemble_take_the_same_lanes(
     model: DeepFilterNet, low_latency_model: DeepFilterNet, long_voice: Real
 ) -> None:
     short = long_voice[:, : 20 * RATE_HZ]
-    pair = Ensemble([model, low_latency_model], name="pair")
+    pair = Fusion([(model, HALF), (low_latency_model, HALF)], name="pair")
 
     enhanced = _run(LaneStream(pair, 1, lanes=2, segment_s=9, warm_up_s=1), short)
 
