@@ -13,7 +13,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-quality bench-flow lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-quality bench-flow costs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -97,6 +97,9 @@ bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## 
 
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
+
+costs: setup ## what an hour of sound costs on each lane, as in docs/costs.md
+	@$(BIN)/python -m scripts.cost_model
 
 lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) --group container --group cpu --group infra --group local --group dev --group bench pyproject.toml -o requirements/dev.txt
