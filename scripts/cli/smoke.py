@@ -6,7 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+from botocore.exceptions import BotoCoreError
+from pydantic import ValidationError
 
 from infra.app import STACK_PARTS
 from infra.config import Config
@@ -57,10 +60,20 @@ def _local() -> Target:
 
 
 def _deployed(stage: str) -> Target:
-    import boto3  # noqa: PLC0415 - the local variant sets the environment first
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region  # the only name under which boto3 looks for it
+    try:
+        formation = boto3.client("cloudformation")
+        return target_of(formation, _config(stage), region=formation.meta.region_name)
+    except BotoCoreError as error:
+        raise LauncherError(f"AWS cannot be asked: {error}. See: make preflight") from None
 
-    formation = boto3.client("cloudformation")
-    return target_of(formation, Config.from_context({"stage": stage}), region=formation.meta.region_name)
+
+def _config(stage: str) -> Config:
+    try:
+        return Config.from_context({"stage": stage})
+    except ValidationError:
+        raise LauncherError(f"There is no stage {stage!r}: dev, stage or prod") from None
 
 
 def target_of(formation: Any, config: Config, *, region: str) -> Target:

@@ -9,6 +9,7 @@ from botocore.stub import Stubber
 from infra.app import STACK_PARTS
 from infra.config import Config
 from lambdas.core.errors import DomainError
+from scripts.cli import main
 from scripts.cli.smoke import target_of
 from scripts.local.paths import LauncherError
 from scripts.smoke import CLIENT_NAME, caller
@@ -58,3 +59,14 @@ def test_one_client_is_used_again_with_a_new_secret_each_time() -> None:
     assert issue(grant_type=GRANT, client_id=third.client_id, client_secret=third.client_secret)
     with pytest.raises(DomainError):
         issue(grant_type=GRANT, client_id=first.client_id, client_secret=first.client_secret)
+
+
+def test_without_a_region_it_says_so_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert main.main(["smoke"]) == 1
+    assert "make preflight" in capsys.readouterr().err
+    assert main.main(["smoke", "--stage", "moon"]) == 1
