@@ -13,7 +13,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth deploy destroy bench-engine bench-quality bench-flow lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy smoke destroy bench-engine bench-quality bench-flow costs sbom lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,8 +80,14 @@ synth: setup ## templates for AWS in cdk.out, held to cdk-nag and cfn-lint
 	$(BIN)/python -m infra.app --stage $(STAGE) --out cdk.out
 	$(BIN)/cfn-lint cdk.out/*.template.json
 
+preflight: setup ## is the AWS account of your credentials ready for STAGE?
+	@$(BIN)/cleartake preflight --stage $(STAGE)
+
 deploy: setup ## deploy to the AWS account of your credentials
 	$(BIN)/npx --yes aws-cdk@2.1148.1 deploy --all -c stage=$(STAGE)
+
+smoke: setup ## the main job once against what deploy made; ARGS=--local: against make up
+	@$(BIN)/cleartake smoke --stage $(STAGE) $(ARGS)
 
 destroy: setup ## remove it from that account; a prod stage keeps its data
 	$(BIN)/npx --yes aws-cdk@2.1148.1 destroy --all -c stage=$(STAGE)
@@ -97,6 +103,12 @@ bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## 
 
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
+
+sbom: setup ## bills of materials of what ships, in build/sbom
+	@$(BIN)/python -m scripts.sbom
+
+costs: setup ## what an hour of sound costs on each lane, as in docs/costs.md
+	@$(BIN)/python -m scripts.cost_model
 
 lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) --group container --group cpu --group infra --group local --group dev --group bench pyproject.toml -o requirements/dev.txt

@@ -29,7 +29,7 @@ def build(app: App, config: Config) -> None:
     data = DataStack(app, config)
     engine = EngineStack(app, config, data=data)
     api = ApiStack(app, config, data=data, engine=engine)
-    OpsStack(app, config, api=api, engine=engine)
+    OpsStack(app, config, api=api, engine=engine, data=data)
     if not config.local:
         gate(app)
 

@@ -33,8 +33,10 @@ from lambdas.adapters.aws.s3 import (
     S3Eraser,
     s3_config,
 )
+from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.system import RandomIds, SystemClock
+from lambdas.core.costs import busy_usd_per_s
 from lambdas.core.retention import Retention
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
@@ -50,6 +52,7 @@ from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
     AdmitSettings,
@@ -153,6 +156,7 @@ def admission_service() -> AdmissionService:
         _queue(settings.admit_queue_url),
         CLOCK,
         settings.max_active_total,
+        _telemetry(settings),
     )
 
 
@@ -173,6 +177,7 @@ def execution_service() -> ExecutionService:
         _queue(settings.admit_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
+        _telemetry(settings),
     )
 
 
@@ -238,6 +243,12 @@ def housekeeping_service() -> HousekeepingService:
 
 
 @lru_cache
+def sweep_telemetry() -> Telemetry:
+    """Wire the counting of what a sweep saw."""
+    return _telemetry(SweepSettings.read(os.environ))
+
+
+@lru_cache
 def erase_service() -> EraseService:
     """Wire the erasing of deleted assets."""
     settings = EraseSettings.read(os.environ)
@@ -259,7 +270,7 @@ def job_administration(
 ) -> JobAdministration:
     """Wire the administration of jobs, for the command line."""
     settings = Settings(table=table_name, retention_days=retention_days)
-    outcomes = _outcomes(settings, outcome_queue_url)
+    outcomes = _outcomes(settings, outcome_queue_url, NoTelemetry())
     return JobAdministration(
         DynamoClientRegistry(_table(table_name)),
         _jobs(settings),
@@ -294,9 +305,17 @@ def _completion(settings: Settings, work_bucket: str) -> CompletionService:
     return CompletionService(_jobs(settings), _attempts(settings), answers, _tasks())
 
 
-def _outcomes(settings: Settings, queue_url: str) -> OutcomeService:
+def _outcomes(settings: Settings, queue_url: str, telemetry: Telemetry | None = None) -> OutcomeService:
     queue = SqsOutcomeQueue(boto3.client("sqs", config=RETRIES), queue_url)
-    return OutcomeService(_jobs(settings), queue, CLOCK)
+    return OutcomeService(_jobs(settings), queue, CLOCK, telemetry or _telemetry(settings))
+
+
+def _telemetry(settings: Settings) -> EmfTelemetry:
+    """Only the steps of an execution know of work done, and so of its price."""
+    kind, concurrency = "", 1
+    if isinstance(settings, JobStepsSettings):
+        kind, concurrency = settings.gpu_instance_type, settings.gpu_concurrency
+    return EmfTelemetry(settings.stage, busy_usd_per_s(gpu_instance_type=kind, gpu_concurrency=concurrency))
 
 
 def _cancelling(

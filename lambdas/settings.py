@@ -23,6 +23,8 @@ class Settings(BaseModel):
     """``path`` only on one machine, where bucket host names do not resolve."""
     retention_days: int = 30
     """As the buckets' lifecycle rules have it."""
+    stage: str = "dev"
+    """Of the deployment; every metric carries it."""
 
     @classmethod
     def variables(cls) -> frozenset[str]:
@@ -80,6 +82,9 @@ class JobStepsSettings(Settings):
     audio_bucket: str
     admit_queue_url: str
     outcome_queue_url: str
+    gpu_instance_type: str = ""
+    gpu_concurrency: int = 1
+    """What the GPU lane runs on, for the metric of costs."""
 
 
 class DispatchSettings(Settings):

@@ -6,6 +6,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -14,12 +15,15 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.config import Config
-from infra.constructs.endpoint_scaling import endpoint_metric
+from infra.constructs.endpoint_scaling import VARIANT, endpoint_metric
 from infra.constructs.functions import ServiceFunction
+from infra.constructs.metrics import service_metric
+from lambdas.core.metrics import Metric
 
 _FIVE_MINUTES = Duration.minutes(5)
 _OLDEST_QUEUED_S = 15 * 60
 _NO_CAPACITY_MINUTES = 20
+_GPU_UP_HOURS = 6
 _SERVER_ERROR_RATE = 0.01
 _LATENCY_P95_MS = 3000
 
@@ -71,19 +75,62 @@ class Alarms(Construct):
             metric = function.function.metric_errors(period=_FIVE_MINUTES)
             self._add(f"{function.name.value}Errors", f"{function.name.value} fails", metric, 0, periods=2)
 
+    def watch_throttles(self, functions: Sequence[ServiceFunction], table: dynamodb.ITable) -> None:
+        """Tell when the account's concurrency, or the table's throughput, is too small for the work."""
+        for function in functions:
+            metric = function.function.metric_throttles(period=_FIVE_MINUTES)
+            self._add(f"{function.name.value}Throttled", f"{function.name.value} is throttled", metric, 0, periods=2)
+        for kind in ("Read", "Write"):
+            metric = table.metric(f"{kind}ThrottleEvents", statistic="Sum", period=_FIVE_MINUTES)
+            self._add(f"Table{kind}Throttled", f"The table throttles {kind.lower()}s", metric, 0, periods=2)
+
+    def watch_jobs(self) -> None:
+        """Tell when jobs fail by our fault, wait too long, or had to be helped by the sweeper; and when it is silent.
+
+        A failure that the file is to blame for wakes nobody.
+        """
+        failed = service_metric(self._config, Metric.FAILED_BY_US)
+        self._add("FailedByUs", "Enhancements fail that no file is to blame for", failed, 0)
+        oldest = service_metric(self._config, Metric.OLDEST_QUEUED, "Maximum")
+        self._add("OldestJob", "An enhancement has been queued for more than 15 minutes", oldest, _OLDEST_QUEUED_S)
+        recovered = service_metric(self._config, Metric.RECOVERED)
+        self._add("Recovered", "The sweeper found lost notices, workers or executions", recovered, 0)
+        leaked = service_metric(self._config, Metric.LEAKED_SLOTS)
+        self._add("SlotLeak", "The sweeper found slots that nobody held", leaked, 0)
+        sweeps = service_metric(self._config, Metric.ACTIVE, "SampleCount")
+        self._add("NoSweep", "The sweeper has said nothing for ten minutes", sweeps, 1, periods=2, when_silent=True)
+
     def watch_machine(self, name: str, machine: sfn.IStateMachine) -> None:
         """Tell when an execution ends outside its own error handling."""
         self._add(f"{name}Failed", f"{name} executions fail", machine.metric_failed(period=_FIVE_MINUTES), 0)
         self._add(f"{name}TimedOut", f"{name} executions time out", machine.metric_timed_out(period=_FIVE_MINUTES), 0)
 
     def watch_endpoint(self) -> None:
-        """Tell when no GPU comes: quota or capacity."""
+        """Tell when no GPU comes, for want of quota or capacity, and when one does not go."""
         metric = endpoint_metric(self._config, "HasBacklogWithoutCapacity", "Minimum")
         self._add("NoGpu", "Work has waited 20 minutes without an instance", metric, 0, periods=_NO_CAPACITY_MINUTES)
+        # Only an instance that runs reports its load.
+        running = cloudwatch.Metric(
+            namespace="/aws/sagemaker/Endpoints",
+            metric_name="CPUUtilization",
+            dimensions_map={"EndpointName": self._config.endpoint_name, "VariantName": VARIANT},
+            statistic="SampleCount",
+            period=Duration.hours(1),
+        )
+        self._add("GpuUpForHours", "A GPU has been running for six hours", running, 0, periods=_GPU_UP_HOURS)
 
     def _add(
-        self, name: str, description: str, metric: cloudwatch.IMetric, threshold: float, *, periods: int = 1
+        self,
+        name: str,
+        description: str,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        *,
+        periods: int = 1,
+        when_silent: bool = False,
     ) -> None:
+        """Add an alarm on more than ``threshold``, or ``when_silent`` on less than it and on nothing at all."""
+        operator, treatment = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name,
@@ -91,8 +138,8 @@ class Alarms(Construct):
             metric=metric,
             threshold=threshold,
             evaluation_periods=periods,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            comparison_operator=operator.LESS_THAN_THRESHOLD if when_silent else operator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=treatment.BREACHING if when_silent else treatment.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         self.all.append(alarm)

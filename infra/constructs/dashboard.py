@@ -10,6 +10,9 @@ from constructs import Construct
 
 from infra.config import PRODUCT, Config
 from infra.constructs.endpoint_scaling import endpoint_metric
+from infra.constructs.metrics import service_metric
+from lambdas.core.costs import Lane
+from lambdas.core.metrics import Metric
 
 
 def add_dashboard(
@@ -32,6 +35,7 @@ def add_dashboard(
             _graph("Jobs", machine.metric_started(), machine.metric_succeeded(), machine.metric_failed()),
             _graph("Waiting for admission", queue.metric_approximate_age_of_oldest_message()),
         ],
+        *_own(config),
     ]
     if not config.local:
         rows.append(
@@ -41,6 +45,34 @@ def add_dashboard(
             ]
         )
     cloudwatch.Dashboard(scope, "Dashboard", dashboard_name=f"{PRODUCT}-{config.stage}", widgets=rows)
+
+
+def _own(config: Config) -> list[list[cloudwatch.IWidget]]:
+    """Graph what the functions count themselves."""
+    ends = (Metric.SUCCEEDED, Metric.FAILED, Metric.FAILED_BY_US, Metric.CANCELLED, Metric.RECOVERED)
+    waits = [service_metric(config, Metric.QUEUE_WAIT, statistic) for statistic in ("p50", "p95")]
+    return [
+        [
+            _graph("Enhancements ended", *(service_metric(config, metric) for metric in ends)),
+            _graph(
+                "Seconds in the queue",
+                *(wait.with_(label=f"{wait.metric_name} {wait.statistic}") for wait in waits),
+                service_metric(config, Metric.OLDEST_QUEUED, "Maximum"),
+            ),
+        ],
+        [
+            _graph("Seconds of sound enhanced", *_by_lane(config, Metric.AUDIO, "Sum")),
+            _graph("Real-time factor", *_by_lane(config, Metric.REAL_TIME_FACTOR, "p50")),
+        ],
+        [
+            _graph("USD per audio hour, of work alone", *_by_lane(config, Metric.USD_PER_AUDIO_HOUR, "Average")),
+            _graph("Jobs that hold a slot", service_metric(config, Metric.ACTIVE, "Maximum")),
+        ],
+    ]
+
+
+def _by_lane(config: Config, metric: Metric, statistic: str) -> list[cloudwatch.IMetric]:
+    return [service_metric(config, metric, statistic, lane=lane) for lane in Lane]
 
 
 def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:

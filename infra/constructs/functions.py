@@ -81,7 +81,7 @@ def function_role(scope: Construct, name: FunctionName) -> iam.Role:
 
 def settings_environment(settings: type[Settings], config: Config, **values: str) -> dict[str, str]:
     """Name ``values`` as ``settings`` reads them; a missing or unknown name fails the synthesis, not the function."""
-    values = {"retention_days": str(config.retention_days), **values}
+    values = {"retention_days": str(config.retention_days), "stage": config.stage, **values}
     if config.local:
         values = {**values, "s3_addressing": "path"}
     unknown = values.keys() - settings.model_fields.keys()

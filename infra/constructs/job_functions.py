@@ -121,6 +121,8 @@ class JobFunctions:
             audio_bucket=stores.audio.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
             outcome_queue_url=stores.queues.outcome.queue_url,
+            gpu_instance_type=self._config.gpu_instance_type,
+            gpu_concurrency=str(self._config.gpu_concurrency),
         )
         function = self._make(Spec(FunctionName.JOB_STEPS, environment))
         accept_objects(function, stores.audio, OUTPUT_PREFIX)

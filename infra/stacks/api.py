@@ -36,6 +36,7 @@ class ApiStack(BaseStack):
             )
             for dialect in DIALECTS
         }
+        self.dialects = tuple(made.api for made in dialects.values())
         self.token = token_function(self, config, table=data.table, signing_key=data.signing_key)
         rest = RestApi(
             self,

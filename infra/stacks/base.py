@@ -20,7 +20,8 @@ class BaseStack(Stack):
             config.stack_name(part),
             description=f"Cleartake ({config.stage}): {description}",
             analytics_reporting=False,
-            tags={"product": PRODUCT, "stage": config.stage},
+            # CloudFormation hands them on to every resource; as cost allocation tags they split the bill.
+            tags={"product": PRODUCT, "stage": config.stage, "part": part},
             termination_protection=config.is_production,
             **_target(config),
         )

@@ -10,19 +10,24 @@ from infra.constructs.publish import publish
 from infra.outputs import Output
 from infra.stacks.api import ApiStack
 from infra.stacks.base import BaseStack
+from infra.stacks.data import DataStack
 from infra.stacks.engine import EngineStack
 
 
 class OpsStack(BaseStack):
     """Depends on everything; nothing depends on it."""
 
-    def __init__(self, scope: Construct, config: Config, *, api: ApiStack, engine: EngineStack) -> None:
+    def __init__(
+        self, scope: Construct, config: Config, *, api: ApiStack, engine: EngineStack, data: DataStack
+    ) -> None:
         super().__init__(scope, config, "ops", "Alarms and dashboard")
         alarms = Alarms(self, "Alarms", config)
         alarms.watch_dead_letters(engine.dead_letters)
         alarms.watch_queue(engine.admit_queue)
         alarms.watch_api(api.api)
+        alarms.watch_jobs()
         alarms.watch_functions((*engine.watched, api.token))
+        alarms.watch_throttles((*engine.watched, api.token, *api.dialects), data.table)
         alarms.watch_machine("AssetIntake", engine.intake)
         alarms.watch_machine("Enhancement", engine.enhancement)
         if not config.local:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lambdas import bootstrap
 from lambdas.core.services.sweeping import ENDED_BADLY
+from lambdas.core.telemetry import Patrol
 from lambdas.entrypoints.logs import logger
 from lambdas.entrypoints.steps import job_ref
 
@@ -22,6 +23,16 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             return {"recovered": False}
         ref = job_ref(json.loads(detail["input"]))
         return {"recovered": service.recover(ref, detail["status"])}
-    swept = dataclasses.asdict(service.sweep()) | dataclasses.asdict(bootstrap.housekeeping_service().tidy())
+    found, tidied = service.sweep(), bootstrap.housekeeping_service().tidy()
+    swept = dataclasses.asdict(found) | dataclasses.asdict(tidied)
     logger.info("swept", extra=swept)
+    recovered = found.completed + found.failed + found.recovered
+    bootstrap.sweep_telemetry().patrolled(
+        Patrol(
+            active=found.active,
+            oldest_queued_s=tidied.oldest_queued_s,
+            recovered=recovered,
+            leaked=tidied.freed,
+        )
+    )
     return swept

@@ -26,6 +26,8 @@ COMMANDS = {
     "demo": Command("scripts.cli.demo", "start the cloud, enhance the sample, show the difference"),
     "clients": Command("scripts.cli.clients", "create, list, rotate and disable API clients"),
     "jobs": Command("scripts.cli.jobs", "list, show and cancel enhancements"),
+    "preflight": Command("scripts.cli.preflight", "check the AWS account before deploying to it"),
+    "smoke": Command("scripts.cli.smoke", "do the main job once against a deployed service"),
     "engine": Command("scripts.cli.engine", "run the audio engine alone"),
 }
 

@@ -47,6 +47,21 @@ def test_up_again_says_that_it_runs_and_status_shows_it(cloud: Cloud) -> None:
     assert str(cloud.port) in cloud.cleartake("status").stdout
 
 
+def test_the_smoke_test_does_the_main_job(cloud: Cloud) -> None:
+    for _ in range(2):  # the second time with the same client
+        shown = cloud.cleartake("smoke", "--local").stdout
+        steps = [line.split()[1] for line in shown.splitlines() if line.startswith("ok ")]
+        assert steps == ["token", "asset", "upload", "probe", "enhancement", "download"]
+        assert "-enhanced-90p.mp3" in shown
+
+
+def test_what_happens_is_counted_in_the_functions_logs(api: Api, cloud: Cloud, recording: bytes) -> None:
+    assert api.finished(api.enhance(api.upload(recording)["id"], 71).json())["status"] == "succeeded"
+    shown = cloud.cleartake("logs", "-n", "10000").stdout
+    assert '"EnhancementsSucceeded"' in shown
+    assert '"RealTimeFactor"' in shown
+
+
 def test_a_taken_port_names_the_remedy(cloud: Cloud, tmp_path: Path) -> None:
     other = Cloud(tmp_path / "other", port=cloud.port)
     done = other.cleartake("up", check=False)

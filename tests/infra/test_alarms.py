@@ -1,7 +1,9 @@
 """Somebody is told: every dead-letter queue has its alarm, every alarm its topic."""
 
 import json
+from typing import Any
 
+from lambdas.core.metrics import NAMESPACE, Metric
 from tests.infra.templates import Assembly
 
 
@@ -27,3 +29,54 @@ def test_alarms_may_publish_over_tls_only(aws: Assembly) -> None:
     policy = aws.one("AWS::SNS::TopicPolicy", "ops/")["PolicyDocument"]["Statement"]
     assert {statement["Effect"] for statement in policy} == {"Allow", "Deny"}
     assert {"Service": "cloudwatch.amazonaws.com"} in [statement.get("Principal") for statement in policy]
+
+
+def test_our_metrics_are_watched_as_they_are_counted(aws: Assembly) -> None:
+    """An alarm on a metric whose name or dimensions nobody writes would be silent for ever."""
+    ours = [alarm for alarm in _alarms(aws).values() if alarm.get("Namespace") == NAMESPACE]
+    assert {alarm["MetricName"] for alarm in ours} == {
+        Metric.FAILED_BY_US,
+        Metric.OLDEST_QUEUED,
+        Metric.RECOVERED,
+        Metric.LEAKED_SLOTS,
+        Metric.ACTIVE,
+    }
+    assert all(alarm["Dimensions"] == [{"Name": "stage", "Value": "dev"}] for alarm in ours)
+    for name, function in aws.functions().items():
+        if name in {"JobSteps", "Admit", "Sweep", "Erase"}:
+            assert function["Environment"]["Variables"]["CLEARTAKE_STAGE"] == "dev"
+
+
+def test_a_sweeper_that_is_silent_is_an_alarm(aws: Assembly) -> None:
+    (alarm,) = (alarm for name, alarm in _alarms(aws).items() if "NoSweep" in name)
+    assert alarm["TreatMissingData"] == "breaching"
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    others = [alarm for name, alarm in _alarms(aws).items() if "NoSweep" not in name and name.startswith("ops/")]
+    assert {alarm["TreatMissingData"] for alarm in others} == {"notBreaching"}
+
+
+def test_throttles_server_errors_and_a_forgotten_gpu_are_watched(aws: Assembly) -> None:
+    alarms = _alarms(aws)
+    throttled = [alarm for alarm in alarms.values() if alarm.get("MetricName") == "Throttles"]
+    assert len(throttled) >= len(aws.functions()) - 1
+    named = {alarm.get("MetricName") for alarm in alarms.values()}
+    assert {"ReadThrottleEvents", "WriteThrottleEvents", "5XXError", "HasBacklogWithoutCapacity"} <= named
+    (gpu,) = (alarm for name, alarm in alarms.items() if "GpuUpForHours" in name)
+    assert (gpu["Period"], gpu["EvaluationPeriods"]) == (3600, 6)
+
+
+def test_the_dashboard_shows_every_metric_of_ours(aws: Assembly) -> None:
+    shown = json.dumps(aws.one("AWS::CloudWatch::Dashboard")["DashboardBody"])
+    assert [metric for metric in Metric if metric.value not in shown and metric is not Metric.LEAKED_SLOTS] == []
+
+
+def test_every_stack_is_tagged_for_the_bill(aws: Assembly) -> None:
+    manifest = json.loads((aws.folder / "manifest.json").read_text())
+    stacks = [one for one in manifest["artifacts"].values() if one["type"] == "aws:cloudformation:stack"]
+    assert len(stacks) == len(aws.templates)
+    for stack in stacks:
+        assert {"product", "stage", "part"} <= stack["properties"]["tags"].keys()
+
+
+def _alarms(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    return {name: one["Properties"] for name, one in assembly.of_type("AWS::CloudWatch::Alarm").items()}

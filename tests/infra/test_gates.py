@@ -1,5 +1,6 @@
 """The gates themselves: cdk-nag bites, cfn-lint is clean, and what the app imports needs no environment."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from infra.config import REPOSITORY, Config
 from infra.nag import gate
+from scripts.preflight import MIN_BOOTSTRAP_VERSION
 from tests.infra.templates import Assembly
 
 _CFN_LINT = "import sys; from cfnlint.runner import main; sys.exit(main())"
@@ -74,3 +76,9 @@ def test_context_values_from_the_command_line_are_text() -> None:
 def test_a_domain_needs_its_certificate() -> None:
     with pytest.raises(ValidationError, match="certificateArn"):
         Config(domain_name="speech.example.org")
+
+
+def test_preflight_asks_for_the_bootstrap_that_the_templates_need(aws: Assembly) -> None:
+    refused = json.dumps(aws.templates["data"]["Rules"]["CheckBootstrapVersion"])
+    assert f'"{MIN_BOOTSTRAP_VERSION - 1}"' in refused
+    assert f'"{MIN_BOOTSTRAP_VERSION}"' not in refused

@@ -16,7 +16,7 @@ AWS_ONLY = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
     "AWS::IAM::Role": 1,
     "AWS::IAM::Policy": 1,
-    "AWS::CloudWatch::Alarm": 2,
+    "AWS::CloudWatch::Alarm": 3,
     # The firewall and its log
     "AWS::WAFv2::WebACL": 1,
     "AWS::WAFv2::WebACLAssociation": 1,

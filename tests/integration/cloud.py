@@ -90,6 +90,8 @@ class Cloud:
             "PUBLIC_BASE_URL": BASE_URL,
             "STATE_MACHINE_ARN": machine,
             "ENDPOINT_NAME": "enhance",
+            "GPU_INSTANCE_TYPE": "ml.g4dn.xlarge",
+            "GPU_CONCURRENCY": "2",
         }
         self.functions: dict[FunctionName, Handler] = {
             FunctionName.INTAKE: intake.handler,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import AdmissionQueue, ClientRegistry, Clock, JobRepository, SlotsTaken, WorkflowStarter
+from lambdas.core.telemetry import NoTelemetry, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class AdmissionService:
     queue: AdmissionQueue
     clock: Clock
     max_active_total: int
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
     def admit(self, woken: Iterable[str]) -> int:
         """Start queued jobs while slots are free; returns how many.
@@ -80,6 +82,8 @@ class AdmissionService:
                 continue  # somebody else moved it: look again
             if isinstance(admitted, Job):
                 self._start(admitted)
+                # The row was last written when the job began to wait: when it was asked for, or queued again.
+                self.telemetry.waited((admitted.updated_at - job.updated_at).total_seconds())
             return admitted
         return None
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
 from lambdas.core.assets import Asset, wet_prefix_of
+from lambdas.core.costs import Lane
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
 from lambdas.core.ports import (
@@ -21,6 +22,7 @@ from lambdas.core.ports import (
 )
 from lambdas.core.services.failures import Failure
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.telemetry import NoTelemetry, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class ExecutionService:
     queue: AdmissionQueue
     outcomes: OutcomeService
     clock: Clock
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
     def claim(self, ref: JobRef) -> bool:
         """Tell whether this attempt is still wanted."""
@@ -86,6 +89,7 @@ class ExecutionService:
             self.jobs.release(
                 job.succeeded(key=output.key, version_id=output.version_id, size_bytes=result.size_bytes, now=now)
             )
+            self.telemetry.processed(result, Lane.SAGEMAKER)
             logger.info("succeeded", extra={"job_id": job.id, "attempt": job.attempt})
         self.queue.tick(ref.client_id)
 

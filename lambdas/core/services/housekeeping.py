@@ -40,6 +40,7 @@ class Tidied:
     told: int = 0
     freed: int = 0
     erasing: int = 0
+    oldest_queued_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,22 @@ class HousekeepingService:
         waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
         return Tidied(
+            oldest_queued_s=max((self._waits_s(client, now) for client in waiting), default=0),
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
             erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
+
+    def _waits_s(self, client: Client, now: datetime) -> int:
+        """Return how long the client's next job has waited since it was last put into the queue."""
+        try:
+            job = self.jobs.oldest_queued(client.id)
+        except DomainError:
+            logger.exception("a client's queue could not be read")
+            return 0
+        return int((now - job.updated_at).total_seconds()) if job else 0
 
     def _free(self, client_id: str, job_id: str) -> bool:
         """Take the lease from a job that is gone or has ended; one that still runs is the sweep's to end."""

@@ -1,11 +1,12 @@
 """Telling how a job ended: at least once, whoever ended it and whatever dies on the way."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lambdas.core.errors import DomainError, VersionConflictError
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Clock, JobOutcome, JobRepository, OutcomeQueue
+from lambdas.core.telemetry import NoTelemetry, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,7 @@ class OutcomeService:
     jobs: JobRepository
     outcomes: OutcomeQueue
     clock: Clock
+    telemetry: Telemetry = field(default_factory=NoTelemetry)
 
     def tell(self, client_id: str, job_id: str) -> bool:
         """Tell the job's end unless it is told already, or there is none; returns whether it was told now."""
@@ -28,6 +30,8 @@ class OutcomeService:
             self.jobs.save(job.noticed(self.clock.now()))
         except VersionConflictError:
             logger.info("the outcome was told twice", extra={"job_id": job.id})
+        else:
+            self.telemetry.ended(job)  # whoever wrote the note counts, so that each end counts once
         return True
 
     def tell_safely(self, client_id: str, job_id: str) -> bool:

@@ -1,0 +1,75 @@
+"""What computing costs: list prices, and what a lane's work on one recording comes to. The only place with prices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+SECONDS_PER_HOUR = 3600.0
+MIB_PER_GB = 1024.0
+
+
+class Lane(StrEnum):
+    """Where an attempt is worked on."""
+
+    SAGEMAKER = "sagemaker"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """List prices in US dollars, without free tiers, discounts, tax or transfer out of the region.
+
+    Written down from memory on the day in ``as_of``: **check before use** against the price list of your region.
+    """
+
+    as_of: str = "2026-11-21"
+    region: str = "us-east-1"
+
+    gpu_instance_usd_per_h: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({"ml.g4dn.xlarge": 0.7364, "ml.g5.xlarge": 1.408})
+    )
+    """SageMaker hosting, by instance type."""
+    lambda_x86_usd_per_gb_s: float = 0.0000166667
+    lambda_arm_usd_per_gb_s: float = 0.0000133334
+    lambda_usd_per_request: float = 0.20e-6
+    step_functions_usd_per_transition: float = 25e-6
+    api_gateway_usd_per_request: float = 3.50e-6
+    event_usd_per_event: float = 1.00e-6
+    sqs_fifo_usd_per_request: float = 0.50e-6
+    sqs_usd_per_request: float = 0.40e-6
+    s3_usd_per_put: float = 5.0e-6
+    s3_usd_per_get: float = 0.4e-6
+    s3_usd_per_gb_month: float = 0.023
+    dynamodb_usd_per_write_unit: float = 0.625e-6
+    dynamodb_usd_per_read_unit: float = 0.125e-6
+    kms_usd_per_request: float = 3.0e-6
+    logs_usd_per_gb: float = 0.50
+
+
+PRICES = Prices()
+
+CPU_LANE_MIB = 10_240
+"""Memory of the function of the cpu lane, which also sets how many virtual CPUs it has."""
+
+
+def busy_usd_per_s(
+    *, gpu_instance_type: str, gpu_concurrency: int, prices: Prices = PRICES
+) -> Mapping[Lane, float | None]:
+    """Return what a second of one attempt's work costs on each lane.
+
+    An instance that works on several attempts at a time is shared by them; what it costs while it starts or idles is
+    no attempt's and is not in here. None for an instance type whose price is not known.
+    """
+    per_hour = prices.gpu_instance_usd_per_h.get(gpu_instance_type)
+    return MappingProxyType(
+        {
+            Lane.SAGEMAKER: None if per_hour is None else per_hour / SECONDS_PER_HOUR / gpu_concurrency,
+            Lane.CPU: prices.lambda_x86_usd_per_gb_s * CPU_LANE_MIB / MIB_PER_GB,
+        }
+    )
+
+
+def usd_per_audio_hour(*, usd_per_s: float, work_s: float, audio_s: float) -> float:
+    """Return the cost of an hour of sound from that of one recording's ``work_s`` for ``audio_s``."""
+    return usd_per_s * work_s / audio_s * SECONDS_PER_HOUR

@@ -1,0 +1,159 @@
+"""What a person is told about an account before deploying to it."""
+
+import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from infra.config import Config
+from scripts import preflight
+from scripts.cli.preflight import line
+from scripts.preflight import BOOTSTRAP_PARAMETER, Finding, Level, inspect, is_ready
+
+REGION = "eu-central-1"
+CONFIG = Config()
+
+Clients = Callable[..., Callable[[str], Any]]
+
+
+def quota(name: str, value: float) -> dict[str, Any]:
+    return {"QuotaName": name, "QuotaCode": "L-1", "Value": value}
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Clients:
+    """Return a maker of accounts: healthy but for what is changed. A value that is text is an AWS error code."""
+    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("DEFAULT_REGION", REGION)):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    docker(monkeypatch)
+
+    def make(**changes: Any) -> Callable[[str], Any]:
+        answers = {
+            "identity": {"Account": "123456789012", "Arn": "arn:aws:sts::123456789012:assumed-role/deployer/me"},
+            "bootstrap": {"Parameter": {"Name": BOOTSTRAP_PARAMETER, "Value": "27"}},
+            "quotas": {"Quotas": [quota("other", 1.0), quota("ml.g4dn.xlarge for endpoint usage", 2.0)]},
+            "lambda": {"AccountLimit": {"ConcurrentExecutions": 1000}},
+        } | changes
+        calls = {
+            "sts": ("get_caller_identity", answers["identity"]),
+            "ssm": ("get_parameter", answers["bootstrap"]),
+            "service-quotas": ("list_service_quotas", answers["quotas"]),
+            "lambda": ("get_account_settings", answers["lambda"]),
+        }
+
+        def client_of(service: str) -> Any:
+            client: Any = boto3.client(service)  # type: ignore[call-overload]
+            stubber, (method, answer) = Stubber(client), calls[service]
+            if isinstance(answer, str):
+                stubber.add_client_error(method, answer, f"{answer}, says AWS")
+            else:
+                stubber.add_response(method, answer)
+            stubber.activate()
+            return client
+
+        return client_of
+
+    return make
+
+
+def docker(monkeypatch: pytest.MonkeyPatch, *, path: str | None = "/usr/bin/docker", answers: bool = True) -> None:
+    monkeypatch.setattr(preflight.shutil, "which", lambda _: path)
+
+    def run(command: list[str], **_: Any) -> Any:
+        if not answers:
+            raise subprocess.CalledProcessError(1, command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(preflight.subprocess, "run", run)
+
+
+def found(findings: list[Finding], name: str) -> Finding:
+    (one,) = (finding for finding in findings if finding.name == name)
+    return one
+
+
+def test_a_healthy_account_is_ready(account: Clients) -> None:
+    findings = inspect(account(), CONFIG, region=REGION)
+    assert is_ready(findings)
+    assert {finding.level for finding in findings} == {Level.OK}
+    assert found(findings, "credentials").message == "account 123456789012, as assumed-role/deployer/me"
+
+
+def test_without_credentials_only_that_is_asked_and_the_remedy_is_named(account: Clients) -> None:
+    findings = inspect(account(identity="ExpiredToken"), CONFIG, region=REGION)
+    assert not is_ready(findings)
+    assert "aws sso login" in found(findings, "credentials").remedy
+    assert {finding.name for finding in findings} == {"region", "credentials", "docker"}
+
+
+def test_no_region(account: Clients) -> None:
+    assert "AWS_REGION" in found(inspect(account(), CONFIG, region=None), "region").remedy
+
+
+@pytest.mark.parametrize("config", [Config(account="999999999999"), Config(region="us-east-1")])
+def test_another_account_or_region_than_configured_is_refused(account: Clients, config: Config) -> None:
+    assert not is_ready(inspect(account(), config, region=REGION))
+
+
+def test_the_root_user_is_warned(account: Clients) -> None:
+    identity = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:root"}
+    findings = inspect(account(identity=identity), CONFIG, region=REGION)
+    assert found(findings, "credentials").level is Level.WARN
+    assert is_ready(findings)
+
+
+@pytest.mark.parametrize("answer", ["ParameterNotFound", {"Parameter": {"Value": "5"}}])
+def test_a_missing_or_old_bootstrap_names_the_command(account: Clients, answer: Any) -> None:
+    finding = found(inspect(account(bootstrap=answer), CONFIG, region=REGION), "bootstrap")
+    assert finding.level is Level.FAIL
+    assert finding.remedy.endswith("bootstrap")
+
+
+@pytest.mark.parametrize(("value", "level"), [(0.0, Level.FAIL), (1.0, Level.WARN), (2.0, Level.OK)])
+def test_gpu_quota(account: Clients, value: float, level: Level) -> None:
+    quotas = {"Quotas": [quota("ml.g4dn.xlarge for endpoint usage", value)]}
+    finding = found(inspect(account(quotas=quotas), CONFIG, region=REGION), "gpu quota")
+    assert finding.level is level
+    assert level is Level.OK or "--quota-code L-1 --desired-value 2" in finding.remedy
+
+
+def test_an_instance_type_that_the_region_has_not(account: Clients) -> None:
+    finding = found(inspect(account(quotas={"Quotas": []}), CONFIG, region=REGION), "gpu quota")
+    assert finding.level is Level.FAIL
+    assert "gpuInstanceType" in finding.remedy
+
+
+def test_what_one_may_not_ask_is_a_warning_and_not_a_crash(account: Clients) -> None:
+    denied = dict.fromkeys(("bootstrap", "quotas", "lambda"), "AccessDeniedException")
+    findings = inspect(account(**denied), CONFIG, region=REGION)
+    assert is_ready(findings)
+    for name in ("bootstrap", "gpu quota", "lambda"):
+        assert found(findings, name).level is Level.WARN
+        assert "says AWS" in found(findings, name).message
+
+
+def test_a_new_accounts_ten_functions_at_once_are_too_few(account: Clients) -> None:
+    few = {"AccountLimit": {"ConcurrentExecutions": 10}}
+    finding = found(inspect(account(**{"lambda": few}), CONFIG, region=REGION), "lambda")
+    assert finding.level is Level.WARN
+
+
+@pytest.mark.parametrize("state", [{"path": None}, {"answers": False}])
+def test_docker_is_needed_and_must_answer(
+    account: Clients, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any]
+) -> None:
+    clients = account()
+    docker(monkeypatch, **state)
+    findings = inspect(clients, CONFIG, region=REGION)
+    assert found(findings, "docker").level is Level.FAIL
+    assert not is_ready(findings)
+
+
+def test_a_remedy_stands_below_its_finding() -> None:
+    shown = line(Finding("gpu quota", Level.FAIL, "none", "ask for one"))
+    assert shown.splitlines()[0] == "FAIL  gpu quota    none"
+    assert shown.splitlines()[1].strip() == "→ ask for one"
