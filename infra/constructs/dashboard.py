@@ -33,7 +33,7 @@ def add_dashboard(
             _graph("Waiting for admission", queue.metric_approximate_age_of_oldest_message()),
         ],
     ]
-    if not config.local:
+    if config.has_gpu and not config.local:
         rows.append(
             [
                 _graph("GPU backlog", endpoint_metric(config, "ApproximateBacklogSize", "Maximum")),
