@@ -1,14 +1,16 @@
 """The app's configuration: read from the CDK context once, here only; everything below gets typed values."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.alias_generators import to_camel
 
 from gpu_container.contract import Dereverb, ReportLevel
+from lambdas.core.routing import Lane, LaneSpeed
 
 PRODUCT: Final = "cleartake"
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -47,6 +49,37 @@ def _comma_separated(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _from_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+MEASURED_SPEEDS: Final = {
+    # One processor of a server of 2023; a function has six. `python -m scripts.bench_engine` measures the network.
+    Lane.CPU: LaneSpeed(
+        mono={"dfn3": 0.011, "dfn3-ll": 0.011, "dfn3-hq": 0.044},
+        stereo={"dfn3": 0.017, "dfn3-ll": 0.017, "dfn3-hq": 0.068},
+        dereverb=0.027,
+        report=0.02,
+        codecs=0.012,
+        limit_s=600,
+    ),
+    # An estimate until one was measured: what is not the network runs on the instance's own processors.
+    Lane.GPU: LaneSpeed(
+        mono={"dfn3": 0.01, "dfn3-ll": 0.01, "dfn3-hq": 0.02},
+        stereo={"dfn3": 0.01, "dfn3-ll": 0.01, "dfn3-hq": 0.02},
+        dereverb=0.027,
+        report=0.02,
+        codecs=0.012,
+        limit_s=2400,
+    ),
+}
+"""Seconds of work for a second of audio, see `LaneSpeed`; ``limit_s`` is two thirds of what ends an invocation."""
+
+_CPU_JOBS = 8
+"""A new account runs ten functions at a time."""
+_LOCAL_CPU_JOBS = 2
+
+
 class Config(BaseModel):
     """What may differ between two deployments; an unknown context key is refused, not ignored."""
 
@@ -72,13 +105,22 @@ class Config(BaseModel):
     throttle_burst: int = Field(default=400, ge=1)
     waf_requests_per_5min: int = Field(default=10_000, ge=100)
 
+    gpu_backend: Literal["sagemaker", "none"] = "sagemaker"
+    """``none``: no GPU, every job on the CPU lane."""
+    cpu_memory_mib: int = Field(default=10_240, ge=2048, le=10_240)
+    """Lambda gives processors by memory, six at most; new accounts may be held to 3008."""
+    cpu_concurrency: int | None = Field(default=None, ge=1)
+    """Files the CPU lane works on at once, kept free for it; unset, it shares the account's concurrency."""
+    lane_speeds: Annotated[dict[Lane, LaneSpeed], BeforeValidator(_from_json)] = MEASURED_SPEEDS
+
     gpu_instance_type: str = Field(default="ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
     max_gpu_instances: int = Field(default=2, ge=1)
     gpu_concurrency: int = Field(default=4, ge=1)
     """Invocations one instance works on at a time: a GPU pays only when it is fed."""
     gpu_backlog_per_instance: int = Field(default=8, ge=1)
     max_active_total: int | None = Field(default=None, ge=1)
-    """Jobs of all clients that may be in hand at once; unset, twice what the GPUs work on: one waits for each."""
+    """Jobs of all clients that may be in hand at once; unset, twice what the GPUs work on: one waits for each.
+    Without a GPU, as many as the CPU lane works on."""
 
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
@@ -108,7 +150,27 @@ class Config(BaseModel):
     @property
     def active_total(self) -> int:
         """Slots that all clients share: enough to keep the lane fed, too few for one client to fill its backlog."""
-        return self.max_active_total or 2 * self.max_gpu_instances * self.gpu_concurrency
+        if self.max_active_total:
+            return self.max_active_total
+        if self.has_gpu:
+            return 2 * self.max_gpu_instances * self.gpu_concurrency
+        return self.cpu_concurrency or (_LOCAL_CPU_JOBS if self.local else _CPU_JOBS)
+
+    @property
+    def has_gpu(self) -> bool:
+        """True where there is a GPU lane."""
+        return self.gpu_backend != "none"
+
+    @property
+    def speeds_json(self) -> str:
+        """The speeds of the lanes that are deployed, as settings read them."""
+        deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is Lane.CPU or self.has_gpu}
+        return TypeAdapter(dict[Lane, LaneSpeed]).dump_json(deployed).decode()
+
+    @property
+    def cpu_function_name(self) -> str:
+        """Name of the CPU lane's function; fixed, so that dispatch can name it before it exists."""
+        return f"{PRODUCT}-{self.stage}-enhance-cpu"
 
     @property
     def endpoint_name(self) -> str:

@@ -14,6 +14,7 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoJobRepository,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
+from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
 from lambdas.adapters.aws.messaging import (
     SageMakerAsyncBackend,
     SqsAdmissionQueue,
@@ -37,7 +38,9 @@ from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.system import RandomIds, SystemClock
 from lambdas.core.costs import busy_usd_per_s
+from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
+from lambdas.core.routing import Lane
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import Authenticator, TokenService
@@ -50,6 +53,7 @@ from lambdas.core.services.execution import DispatchService, ExecutionService, P
 from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
+from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
@@ -84,7 +88,7 @@ RETRIES = Config(
     max_pool_connections=SIDE_BY_SIDE,
 )
 NO_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
-"""For the endpoint: an invocation sent twice runs twice. Step Functions retries, with a token of its own."""
+"""For the lanes: an invocation sent twice runs twice. Step Functions retries, with a token of its own."""
 
 
 @lru_cache
@@ -183,21 +187,13 @@ def execution_service() -> ExecutionService:
 
 @lru_cache
 def dispatch_service() -> DispatchService:
-    """Wire the step that hands a job to the endpoint."""
+    """Wire the step that hands a job to a lane."""
     settings = DispatchSettings.read(os.environ)
-    backend = SageMakerAsyncBackend(
-        s3=_s3(settings.s3_addressing),
-        runtime=boto3.client(
-            "sagemaker-runtime", endpoint_url=settings.sagemaker_endpoint_url or None, config=NO_RETRIES
-        ),
-        endpoint_name=settings.endpoint_name,
-        work_bucket=settings.work_bucket,
-    )
     return DispatchService(
         _assets(settings),
         _jobs(settings),
         _attempts(settings),
-        backend,
+        Lanes({lane: _backend(lane, settings) for lane in settings.speeds}, settings.speeds, _warmth(settings)),
         CLOCK,
         Processing(settings.audio_bucket, settings.work_bucket, settings.dereverb, settings.report),
     )
@@ -303,6 +299,25 @@ def _enhancements(settings: Settings, admit_queue_url: str) -> EnhancementServic
 def _completion(settings: Settings, work_bucket: str) -> CompletionService:
     answers = S3Answers(work_bucket, _s3(settings.s3_addressing))
     return CompletionService(_jobs(settings), _attempts(settings), answers, _tasks())
+
+
+def _backend(lane: Lane, settings: DispatchSettings) -> ComputeBackend:
+    if lane is Lane.CPU:
+        return LambdaBackend(boto3.client("lambda", config=NO_RETRIES), settings.cpu_function)
+    return SageMakerAsyncBackend(
+        s3=_s3(settings.s3_addressing),
+        runtime=boto3.client(
+            "sagemaker-runtime", endpoint_url=settings.sagemaker_endpoint_url or None, config=NO_RETRIES
+        ),
+        endpoint_name=settings.endpoint_name,
+        work_bucket=settings.work_bucket,
+    )
+
+
+def _warmth(settings: DispatchSettings) -> Warmth:
+    if settings.sagemaker_endpoint_url:
+        return AlwaysWarm()
+    return EndpointWarmth(boto3.client("sagemaker", config=RETRIES), settings.endpoint_name)
 
 
 def _outcomes(settings: Settings, queue_url: str, telemetry: Telemetry | None = None) -> OutcomeService:

@@ -6,9 +6,10 @@
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Json
 
 from gpu_container.contract import Dereverb, ReportLevel
+from lambdas.core.routing import Lane, LaneSpeed
 
 PREFIX = "CLEARTAKE_"
 
@@ -88,11 +89,14 @@ class JobStepsSettings(Settings):
 
 
 class DispatchSettings(Settings):
-    """Of the step that hands a job to the endpoint."""
+    """Of the step that hands a job to a lane."""
 
     audio_bucket: str
     work_bucket: str
-    endpoint_name: str
+    speeds: Json[dict[Lane, LaneSpeed]]
+    """Of the lanes that are deployed, and of no other."""
+    cpu_function: str
+    endpoint_name: str = ""
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
     sagemaker_endpoint_url: str = ""

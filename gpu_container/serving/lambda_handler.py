@@ -4,6 +4,8 @@ Both answer with a document of the contract. What retrying can help (storage, a 
 that Step Functions' own Retry sees it.
 """
 
+import os
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -55,6 +57,7 @@ def _clients() -> Clients:
 @cache
 def _worker() -> Worker:
     # Only here: the probe needs neither the network nor ONNX Runtime.
-    from gpu_container.serving.wiring import make_worker  # noqa: PLC0415
+    from gpu_container.serving.wiring import AudioEngine, make_worker  # noqa: PLC0415
 
-    return make_worker(_settings())
+    # A function has one order at a time: every processor is this order's.
+    return replace(make_worker(_settings()), engine=AudioEngine(jobs=len(os.sched_getaffinity(0))))

@@ -1,6 +1,7 @@
 """Where the worker gets its real engine and its real clients: the only place that knows both."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gpu_container.contract import WorkOrder
 from gpu_container.engine.batching import Batcher
@@ -15,8 +16,17 @@ from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.worker import Worker
 
 
+@dataclass(frozen=True)
 class AudioEngine:
-    """The engine as orders speak to it."""
+    """The engine as orders speak to it.
+
+    Attributes
+    ----------
+    jobs
+        Threads that share one long recording: more than one only where no other order wants them.
+    """
+
+    jobs: int = 1
 
     def enhance(
         self,
@@ -37,6 +47,7 @@ class AudioEngine:
             loudness_lufs=order.loudness_lufs,
             true_peak_dbtp=order.true_peak_dbtp,
             report=order.report,
+            jobs=self.jobs,
         )
         return enhance(
             source, sink, model=model, options=options, wet=wet, on_progress=on_progress, is_cancelled=is_cancelled

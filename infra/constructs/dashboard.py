@@ -11,8 +11,8 @@ from constructs import Construct
 from infra.config import PRODUCT, Config
 from infra.constructs.endpoint_scaling import endpoint_metric
 from infra.constructs.metrics import service_metric
-from lambdas.core.costs import Lane
 from lambdas.core.metrics import Metric
+from lambdas.core.routing import Lane
 
 
 def add_dashboard(
@@ -37,7 +37,7 @@ def add_dashboard(
         ],
         *_own(config),
     ]
-    if not config.local:
+    if config.has_gpu and not config.local:
         rows.append(
             [
                 _graph("GPU backlog", endpoint_metric(config, "ApproximateBacklogSize", "Maximum")),

@@ -37,6 +37,10 @@ class Spec:
     ----------
     image_handler
         Set where the function runs in the container image: the handler in it.
+    physical_name
+        Set where another resource must name the function before it exists.
+    concurrency
+        Invocations that are kept for it, and that it may never exceed; None shares the account's.
     """
 
     name: FunctionName
@@ -45,6 +49,8 @@ class Spec:
     timeout_s: int = DEFAULT_TIMEOUT_S
     scratch_mib: int = 512
     image_handler: str | None = None
+    physical_name: str | None = None
+    concurrency: int | None = None
 
 
 class ServiceFunction(Construct):
@@ -112,6 +118,8 @@ def _common(config: Config, spec: Spec, role: iam.Role, group: logs.LogGroup) ->
         "ephemeral_storage_size": Size.mebibytes(spec.scratch_mib),
         "tracing": lambda_.Tracing.ACTIVE,
         "logging_format": lambda_.LoggingFormat.JSON,
+        "function_name": spec.physical_name,
+        "reserved_concurrent_executions": spec.concurrency,
         "description": f"{PRODUCT} {config.stage}: {spec.name.value}",
     }
 

@@ -128,3 +128,13 @@ def role_assume(role: iam.IRole) -> iam.PolicyStatement:
 def endpoint_invoke(endpoint_arn: str) -> iam.PolicyStatement:
     """Allow handing work to the asynchronous endpoint."""
     return _allow(["sagemaker:InvokeEndpointAsync"], [endpoint_arn])
+
+
+def endpoint_watch(endpoint_arn: str) -> iam.PolicyStatement:
+    """Allow asking whether the endpoint has an instance."""
+    return _allow(["sagemaker:DescribeEndpoint"], [endpoint_arn])
+
+
+def function_invoke(function_arn: str) -> iam.PolicyStatement:
+    """Allow handing work to one function."""
+    return _allow(["lambda:InvokeFunction"], [function_arn])

@@ -14,6 +14,7 @@ from constructs import Construct
 from infra.config import SAGEMAKER_URL_PLACEHOLDER, Config
 from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
+from infra.constructs.cpu_lane import cpu_function_arn
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
 from infra.constructs.job_table import INDEXES
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
@@ -136,27 +137,34 @@ class JobFunctions:
         )
 
     def dispatch(self) -> ServiceFunction:
-        """Write the work order and hand it to the endpoint."""
-        stores = self._stores
-        local = {"sagemaker_endpoint_url": SAGEMAKER_URL_PLACEHOLDER} if self._config.local else {}
+        """Write the work order and hand it to a lane."""
+        stores, has_gpu = self._stores, self._config.has_gpu
+        gpu = {"endpoint_name": self._config.endpoint_name} if has_gpu else {}
+        local = {"sagemaker_endpoint_url": SAGEMAKER_URL_PLACEHOLDER} if self._config.local and has_gpu else {}
         environment = settings_environment(
             DispatchSettings,
             self._config,
             table=stores.table.table_name,
             audio_bucket=stores.audio.bucket_name,
             work_bucket=stores.work.bucket_name,
-            endpoint_name=self._config.endpoint_name,
+            speeds=self._config.speeds_json,
+            cpu_function=self._config.cpu_function_name,
             dereverb=self._config.dereverb,
             report=self._config.report,
+            **gpu,
             **local,
         )
         function = self._make(Spec(FunctionName.DISPATCH, environment))
+        function.allow(self._table(), grants.function_invoke(cpu_function_arn(self._scope, self._config)))
+        if not has_gpu:
+            return function
         accept_objects(function, stores.work, ORDERS_PREFIX)
+        endpoint = endpoint_arn(self._scope, self._config)
         return function.allow(
-            self._table(),
             grants.objects_put(stores.work, ORDERS_PREFIX),
             grants.data_key_write(stores.key),
-            grants.endpoint_invoke(endpoint_arn(self._scope, self._config)),
+            grants.endpoint_invoke(endpoint),
+            grants.endpoint_watch(endpoint),
         )
 
     def complete(self, machine: sfn.IStateMachine) -> ServiceFunction:

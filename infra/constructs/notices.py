@@ -1,4 +1,4 @@
-"""What the endpoint says when an inference ends: two topics, and the one function that may end tasks."""
+"""What a lane says when an order's work ends: two topics, and the one function that may end tasks."""
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms

@@ -1,10 +1,11 @@
-"""From an upload to an enhanced file: state machines, their functions, admission, notices, the GPU lane."""
+"""From an upload to an enhanced file: state machines, their functions, admission, notices, the lanes."""
 
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.config import Config
+from infra.constructs.cpu_lane import cpu_lane
 from infra.constructs.functions import ServiceFunction
 from infra.constructs.gpu_endpoint import GpuEndpoint
 from infra.constructs.intake_trigger import IntakeTrigger
@@ -27,7 +28,7 @@ class EngineStack(BaseStack):
     """Everything that happens without a client waiting for it."""
 
     def __init__(self, scope: Construct, config: Config, *, data: DataStack) -> None:
-        super().__init__(scope, config, "engine", "Workflows and GPU lane")
+        super().__init__(scope, config, "engine", "Workflows and lanes")
         admit_dead_letters = dead_letter_queue(self, "AdmitDeadLetters", config, fifo=True)
         self.admit_queue = admission_queue(
             self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S
@@ -63,8 +64,18 @@ class EngineStack(BaseStack):
             sweeping.dead_letters,
             *self.queues.dead_letters,
         )
-        self.watched = (admit, sweep, complete, erase, *steps.values())
-        if not config.local:
+        cpu = cpu_lane(
+            self,
+            config,
+            table=data.table,
+            audio=data.audio,
+            work=data.work,
+            key=data.data_key,
+            machine=self.enhancement,
+            notices=self.notices,
+        )
+        self.watched = (admit, sweep, complete, erase, cpu, *steps.values())
+        if config.has_gpu and not config.local:
             self._add_gpu(config, data)
         self._publish(config)
 
@@ -88,7 +99,8 @@ class EngineStack(BaseStack):
         publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
-        publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
+        if config.has_gpu:
+            publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
 
 
 def _step_functions(functions: JobFunctions) -> tuple[ServiceFunction, ...]:

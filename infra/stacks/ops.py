@@ -30,7 +30,7 @@ class OpsStack(BaseStack):
         alarms.watch_throttles((*engine.watched, api.token, *api.dialects), data.table)
         alarms.watch_machine("AssetIntake", engine.intake)
         alarms.watch_machine("Enhancement", engine.enhancement)
-        if not config.local:
+        if config.has_gpu and not config.local:
             alarms.watch_endpoint()
         add_dashboard(
             self, config, api=api.api, queue=engine.admit_queue, machine=engine.enhancement, alarms=alarms.all

@@ -2,18 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
+
+from lambdas.core.routing import Lane
 
 SECONDS_PER_HOUR = 3600.0
 MIB_PER_GB = 1024.0
-
-
-class Lane(StrEnum):
-    """Where an attempt is worked on."""
-
-    SAGEMAKER = "sagemaker"
-    CPU = "cpu"
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def busy_usd_per_s(
     per_hour = prices.gpu_instance_usd_per_h.get(gpu_instance_type)
     return MappingProxyType(
         {
-            Lane.SAGEMAKER: None if per_hour is None else per_hour / SECONDS_PER_HOUR / gpu_concurrency,
+            Lane.GPU: None if per_hour is None else per_hour / SECONDS_PER_HOUR / gpu_concurrency,
             Lane.CPU: prices.lambda_x86_usd_per_gb_s * CPU_LANE_MIB / MIB_PER_GB,
         }
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from gpu_container.contract import ErrorCode
+from lambdas.core.routing import Lane
 
 
 class JobStatus(StrEnum):
@@ -61,6 +62,8 @@ class Job:
         1 for the first; everything a worker does is fenced by it.
     progress
         Percent done, monotonic within an attempt; written by the worker.
+    lane, avoided_lanes
+        Which lane has the present attempt, and which had no room for an earlier one.
     output_key, output_version_id
         Where the enhanced audio is, once succeeded.
     notified_at
@@ -81,6 +84,8 @@ class Job:
     progress: float = 0.0
     admitted_at: datetime | None = None
     heartbeat_at: datetime | None = None
+    lane: Lane | None = None
+    avoided_lanes: tuple[Lane, ...] = ()
     finished_at: datetime | None = None
     output_key: str | None = None
     output_version_id: str | None = None
@@ -111,9 +116,13 @@ class Job:
         """Take a slot."""
         return self.to(JobStatus.ADMITTED, now=now, admitted_at=now)
 
-    def dispatched(self, now: datetime) -> "Job":
+    def dispatched(self, now: datetime, lane: Lane | None = None) -> "Job":
         """Be handed to a lane."""
-        return self.to(JobStatus.DISPATCHED, now=now)
+        return self.to(JobStatus.DISPATCHED, now=now, lane=lane)
+
+    def on_lane(self, lane: Lane, now: datetime) -> "Job":
+        """Be handed to another lane, within the same attempt."""
+        return replace(self, lane=lane, updated_at=now)
 
     def succeeded(self, *, key: str, version_id: str | None, size_bytes: int, now: datetime) -> "Job":
         """End well."""
@@ -142,10 +151,18 @@ class Job:
         """Return a terminal job whose end has been told."""
         return replace(self, notified_at=now)
 
-    def requeued(self, now: datetime) -> "Job":
-        """Go back to the queue as the next attempt."""
+    def requeued(self, now: datetime, *, elsewhere: bool = False) -> "Job":
+        """Go back to the queue as the next attempt; ``elsewhere``: which should take another lane."""
+        left = (self.lane,) if elsewhere and self.lane and self.lane not in self.avoided_lanes else ()
         return self.to(
-            JobStatus.QUEUED, now=now, attempt=self.attempt + 1, progress=0.0, admitted_at=None, heartbeat_at=None
+            JobStatus.QUEUED,
+            now=now,
+            attempt=self.attempt + 1,
+            progress=0.0,
+            admitted_at=None,
+            heartbeat_at=None,
+            lane=None,
+            avoided_lanes=self.avoided_lanes + left,
         )
 
     def unadmitted(self, now: datetime) -> "Job":

@@ -328,6 +328,14 @@ class ComputeBackend(Protocol):
         ...
 
 
+class Warmth(Protocol):
+    """Knows whether the GPU lane would begin at once."""
+
+    def is_warm(self) -> bool:
+        """Return whether a worker runs; where that cannot be learnt, False."""
+        ...
+
+
 class AnswerReader(Protocol):
     """Reads what a worker left behind."""
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gpu_container.contract import ErrorCode, WorkResult
-from lambdas.core.costs import Lane
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.routing import Lane
 
 
 @dataclass(frozen=True)

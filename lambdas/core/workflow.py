@@ -27,6 +27,9 @@ GPU_START_LIMIT_S = 1200
 INVOCATION_TIMEOUT_S = 3600
 """SageMaker's own limit for one asynchronous invocation."""
 
+CPU_INVOCATION_TIMEOUT_S = 900
+"""Lambda's own limit."""
+
 EXECUTION_TIMEOUT_S = 12 * 3600
 
 
@@ -40,6 +43,7 @@ class FunctionName(StrEnum):
     ADMIT = "Admit"
     JOB_STEPS = "JobSteps"
     DISPATCH = "Dispatch"
+    ENHANCE_CPU = "EnhanceCpu"
     COMPLETE = "Complete"
     SWEEP = "Sweep"
     ERASE = "Erase"

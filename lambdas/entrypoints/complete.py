@@ -1,10 +1,11 @@
-"""Hears the endpoint's notices (SNS) and the requests to stop a cancelled job (SQS), and ends tasks."""
+"""Hears the lanes' notices (SNS) and the requests to stop a cancelled job (SQS), and ends tasks."""
 
 import json
 from typing import Any
 
 from lambdas import bootstrap
-from lambdas.core.services.completion import Notice
+from lambdas.core.services.completion import Answer, Notice
+from lambdas.core.services.failures import LANE_DIED, NO_CAPACITY
 from lambdas.entrypoints.logs import logger
 from lambdas.entrypoints.steps import job_ref
 
@@ -15,7 +16,11 @@ def handler(event: dict[str, Any], _context: object) -> None:
     service = bootstrap.completion_service()
     for record in event["Records"]:
         if "Sns" in record:
-            service.complete(notice_of(json.loads(record["Sns"]["Message"])))
+            message = json.loads(record["Sns"]["Message"])
+            if "requestPayload" in message:
+                service.settle(answer_of(message))
+            else:
+                service.complete(notice_of(message))
         else:
             ref = job_ref(json.loads(record["body"]))
             service.stop(ref.client_id, ref.job_id, ref.attempt)
@@ -32,3 +37,18 @@ def notice_of(message: dict[str, Any]) -> Notice:
         output_location=(message.get("responseParameters") or {}).get("outputLocation"),
         failure_reason=str(message.get("failureReason", "")),
     )
+
+
+def answer_of(record: dict[str, Any]) -> Answer:
+    """Read Lambda's record of an asynchronous invocation.
+
+    Its form: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    inference_id = record["requestPayload"]["inference_id"]
+    condition = record["requestContext"]["condition"]
+    if condition == "Success":
+        return Answer(inference_id, json.dumps(record["responsePayload"]).encode())
+    if condition == "EventAgeExceeded":
+        return Answer(inference_id, None, NO_CAPACITY, "the function had no room for the order in time")
+    told = record.get("responsePayload") or {}
+    return Answer(inference_id, None, LANE_DIED, str(told.get("errorMessage", "the function died")))

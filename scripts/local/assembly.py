@@ -78,14 +78,15 @@ def _files(root: Path, sources: Iterable[str]) -> list[Path]:
     return found
 
 
-def synthesised() -> Path:
+def synthesised(context: Mapping[str, str] | None = None) -> Path:
     """Return the assembly for the sources as they are now; synthesises only if there is none yet."""
-    target = ASSEMBLIES / cache_key()
+    pairs = [f"{key}={value}" for key, value in sorted((context or {}).items())]
+    target = ASSEMBLIES / "-".join((cache_key(), *pairs))
     if not target.exists():
         ASSEMBLIES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ASSEMBLIES, prefix=SCRATCH_PREFIX) as scratch:
             made = Path(scratch) / target.name
-            _synthesise(made)
+            _synthesise(made, pairs)
             with contextlib.suppress(OSError):  # another launcher was quicker, with the same result
                 made.rename(target)
         _forget_old()
@@ -93,9 +94,11 @@ def synthesised() -> Path:
     return target
 
 
-def _synthesise(target: Path) -> None:
+def _synthesise(target: Path, context: Iterable[str]) -> None:
     target.mkdir(parents=True)
     command = [sys.executable, "-m", "infra.app", "--local", "--out", str(target)]
+    for pair in context:
+        command += ["--context", pair]
     done = subprocess.run(command, cwd=REPO, env=clean_environment(), capture_output=True, text=True, check=False)
     if done.returncode or not (target / "manifest.json").exists():
         raise LauncherError(f"The stacks could not be synthesised:\n{(done.stdout + done.stderr)[-4000:]}")

@@ -40,20 +40,30 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
     began = time.monotonic()
     cloud.home.mkdir(parents=True, exist_ok=True)
     with processes.exclusive(cloud.run / "lock"):
-        was_running = all(processes.running(cloud.run, name) for name in STOP_GRACES_S)
+        was_running = all(processes.running(cloud.run, name) for name in parts(cloud))
         _require_same_ports(cloud)
         _require_free_ports(cloud)
         emulator_is_new = _start_emulator(cloud, say)
         outputs = deploy.deploy(cloud, say)
+        _fetch_models()
         # Each is asked for its health only after both were started: they come up side by side.
-        _start_sagemaker(cloud, outputs)
+        if cloud.has_gpu:
+            _start_sagemaker(cloud, outputs)
+        else:
+            processes.stop(cloud.run, SAGEMAKER, grace_s=STOP_GRACES_S[SAGEMAKER])
         _start_edge(cloud, outputs)
         credentials = tenants.ensure_in_cloud(cloud, outputs[Output.TABLE_NAME])
         _wait_until_healthy(cloud, EDGE, cloud.base_url + edge.HEALTH_PATH, EDGE_START_S)
-        _wait_until_healthy(cloud, SAGEMAKER, f"{cloud.sagemaker_url}/health", SAGEMAKER_START_S)
+        if cloud.has_gpu:
+            _wait_until_healthy(cloud, SAGEMAKER, f"{cloud.sagemaker_url}/health", SAGEMAKER_START_S)
         if emulator_is_new:
             _sweep(cloud, outputs)
     return Started(credentials, time.monotonic() - began, was_running)
+
+
+def parts(cloud: Cloud) -> tuple[str, ...]:
+    """Return the names of the processes that make up the cloud."""
+    return tuple(name for name in STOP_GRACES_S if cloud.has_gpu or name != SAGEMAKER)
 
 
 def down(cloud: Cloud) -> list[str]:
@@ -136,7 +146,6 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
     ]  # fmt: skip
     if _keeps_running(cloud, SAGEMAKER, command):
         return
-    _fetch_models()
     _start(
         cloud,
         SAGEMAKER,
@@ -146,7 +155,7 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
 
 
 def _fetch_models() -> None:
-    """Bring what the container loads at its start; a fraction of a second if it is there."""
+    """Bring what the lanes load; a fraction of a second if it is there."""
     try:
         models.fetch(models.default_directory())
     except RuntimeError as error:

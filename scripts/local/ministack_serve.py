@@ -21,7 +21,9 @@ AUTOSAVE_S = float(os.environ.get("CLEARTAKE_AUTOSAVE_S", "10"))
 
 app: Any
 lambda_runtime: Any
+lambda_service: Any
 s3: Any
+sns: Any
 stepfunctions: Any
 
 
@@ -194,6 +196,50 @@ def serve_versions_like_objects() -> None:
     s3._get_object = get_version  # noqa: SLF001
 
 
+def tell_of_success() -> None:
+    """Send what an asynchronous invocation answered to its destination on success; MiniStack sends failures only."""
+    begin, execute = lambda_service.invoke_async_with_retry, lambda_service._execute_function  # noqa: SLF001
+    is_asynchronous: contextvars.ContextVar[bool] = contextvars.ContextVar("is_asynchronous", default=False)
+
+    def begin_marked(function: dict[str, Any], event: dict[str, Any]) -> None:
+        token = is_asynchronous.set(True)  # the invocation's thread runs in a copy of this context
+        try:
+            begin(function, event)
+        finally:
+            is_asynchronous.reset(token)
+
+    def execute_and_tell(function: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = execute(function, event)
+        topic = success_destination(function)
+        if is_asynchronous.get() and topic and not result.get("error"):
+            _publish(topic, success_record(event, result.get("body")))
+        return result
+
+    lambda_service.invoke_async_with_retry = begin_marked
+    lambda_service._execute_function = execute_and_tell  # noqa: SLF001
+
+
+def success_destination(function: dict[str, Any]) -> str:
+    """Return the topic that the function's answers go to, or nothing."""
+    config = function.get("event_invoke_config") or (function.get("event_invoke_configs") or {}).get("$LATEST") or {}
+    return str(((config.get("DestinationConfig") or {}).get("OnSuccess") or {}).get("Destination") or "")
+
+
+def success_record(event: dict[str, Any], answer: Any) -> dict[str, Any]:
+    """Return what Lambda tells of an asynchronous invocation that went well."""
+    return {
+        "version": "1.0",
+        "requestContext": {"condition": "Success", "approximateInvokeCount": 1},
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+        "responsePayload": json.loads(answer) if isinstance(answer, str | bytes) else answer,
+    }
+
+
+def _publish(topic: str, record: dict[str, Any]) -> None:
+    sns._fanout(topic, lambda_service.new_uuid(), json.dumps(record), "Lambda result", "", {})  # noqa: SLF001
+
+
 def _in_background(function: Callable[..., None], *arguments: object) -> None:
     # The emulator finds account and region in context variables, which a new thread does not inherit.
     context = contextvars.copy_context()
@@ -202,19 +248,22 @@ def _in_background(function: Callable[..., None], *arguments: object) -> None:
 
 def main() -> None:
     """Correct the emulator, then run it until SIGTERM."""
-    global app, lambda_runtime, s3, stepfunctions  # noqa: PLW0603 - importable only with the emulator's Python
+    global app, lambda_runtime, lambda_service, s3, sns, stepfunctions  # noqa: PLW0603 - importable only with the emulator's Python
     check_version()
     send_small_answers_at_once()
     app = importlib.import_module("ministack.app")
     lambda_runtime = importlib.import_module("ministack.core.lambda_runtime")
     stepfunctions = importlib.import_module("ministack.services.stepfunctions")
     s3 = importlib.import_module("ministack.services.s3")
+    sns = importlib.import_module("ministack.services.sns")
+    lambda_service = importlib.import_module("ministack.services.lambda_svc")
     wait_less_for_logs()
     accept_answers_without_body()
     serve_versions_like_objects()
     enforce_heartbeats()
     fail_callbacks_with_their_function()
     enforce_machine_timeouts()
+    tell_of_success()
     if AUTOSAVE_S > 0:
         save_often()
     app.main()

@@ -36,12 +36,18 @@ class Seen:
 
 def look(cloud: Cloud) -> Seen:
     """Ask each part once."""
-    parts = (
+    known = (
         _part(cloud, launcher.EMULATOR, cloud.emulator_port, f"{cloud.emulator_url}{emulator.HEALTH_PATH}"),
         _part(cloud, launcher.SAGEMAKER, cloud.sagemaker_port, f"{cloud.sagemaker_url}/health"),
         _part(cloud, launcher.EDGE, cloud.port, cloud.base_url + HEALTH_PATH),
     )
+    parts = tuple(part for part in known if part.name != launcher.SAGEMAKER or _has_gpu(cloud))
     return Seen(parts, _work(cloud) if parts[0].healthy and cloud.outputs_file.exists() else None)
+
+
+def _has_gpu(cloud: Cloud) -> bool:
+    """Whether the last ``up`` was asked for a GPU lane: a later command need not be told again."""
+    return not cloud.outputs_file.exists() or Output.ENDPOINT_NAME in json.loads(cloud.outputs_file.read_text())
 
 
 def _part(cloud: Cloud, name: str, port: int, health: str) -> Part:

@@ -24,10 +24,12 @@ class Cloud:
     port: int = DEFAULT_PORT
     emulator_port: int = DEFAULT_EMULATOR_PORT
     sagemaker_port: int = DEFAULT_EMULATOR_PORT + 1
+    has_gpu: bool = True
+    """False: no look-alike of the GPU's endpoint, every job on the CPU lane's function."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
-        """Read ``CLEARTAKE_HOME``, ``CLEARTAKE_PORT``, ``CLEARTAKE_EMULATOR_PORT`` and ``CLEARTAKE_SAGEMAKER_PORT``."""
+        """Read ``CLEARTAKE_HOME``, ``…_PORT``, ``…_EMULATOR_PORT``, ``…_SAGEMAKER_PORT`` and ``…_GPU_BACKEND``."""
         given = os.environ if environment is None else environment
         emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
         return cls(
@@ -35,6 +37,7 @@ class Cloud:
             port=_port(given, "CLEARTAKE_PORT", DEFAULT_PORT),
             emulator_port=emulator_port,
             sagemaker_port=_port(given, "CLEARTAKE_SAGEMAKER_PORT", emulator_port + 1),
+            has_gpu=_has_gpu(given),
         )
 
     @property
@@ -76,6 +79,13 @@ class Cloud:
     def outputs_file(self) -> Path:
         """What the last deployment answered."""
         return self.home / "outputs.json"
+
+
+def _has_gpu(environment: Mapping[str, str]) -> bool:
+    backend = environment.get("CLEARTAKE_GPU_BACKEND") or "sagemaker"
+    if backend not in {"sagemaker", "none"}:
+        raise LauncherError(f"CLEARTAKE_GPU_BACKEND must be sagemaker or none, not {backend!r}.")
+    return backend != "none"
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

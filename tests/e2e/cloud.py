@@ -33,6 +33,7 @@ class Cloud:
     port: int = field(default_factory=free_port)
     emulator_port: int = field(default_factory=free_port)
     sagemaker_port: int = field(default_factory=free_port)
+    gpu_backend: str = "sagemaker"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,6 +46,7 @@ class Cloud:
             "CLEARTAKE_PORT": str(self.port),
             "CLEARTAKE_EMULATOR_PORT": str(self.emulator_port),
             "CLEARTAKE_SAGEMAKER_PORT": str(self.sagemaker_port),
+            "CLEARTAKE_GPU_BACKEND": self.gpu_backend,
         }
 
     def cleartake(

@@ -13,6 +13,12 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 
 
 @pytest.fixture(scope="session")
+def without_gpu(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """Synthesise the AWS variant that needs no GPU quota."""
+    return Assembly.make(Config(bundle=False, gpu_backend="none"), tmp_path_factory.mktemp("without_gpu"))
+
+
+@pytest.fixture(scope="session")
 def aws_here(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """Synthesise the AWS variant for the local variant's account, so that only real differences are left."""
     config = Config(bundle=False, account=LOCAL_ACCOUNT, region=LOCAL_REGION)

@@ -30,6 +30,7 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.SWEEP: SweepSettings,
     FunctionName.ERASE: EraseSettings,
 }
+IN_THE_IMAGE = {FunctionName.PROBE, FunctionName.ENHANCE_CPU}
 LOCAL_ONLY = {"CLEARTAKE_LOCAL_PYTHON"}
 
 
@@ -40,7 +41,7 @@ def _variables(assembly: Assembly, name: FunctionName) -> set[str]:
 
 
 def test_every_zip_function_has_settings() -> None:
-    assert set(SETTINGS) == set(FunctionName) - {FunctionName.PROBE}
+    assert set(SETTINGS) == set(FunctionName) - IN_THE_IMAGE
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -70,7 +71,7 @@ def test_probe_knows_nothing_of_the_orchestration(aws: Assembly) -> None:
 
 def test_zip_functions_run_the_one_runtime(aws: Assembly) -> None:
     for name, function in aws.functions().items():
-        if name != "Probe":
+        if FunctionName(name) not in IN_THE_IMAGE:
             assert function["Runtime"] == "python3.13"
             assert function["Architectures"] == ["arm64"]
             assert function["Handler"] == entrypoint(FunctionName(name))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from aws_cdk import App, Stack
@@ -44,7 +45,20 @@ def test_production_with_everything_on_passes_the_gate(tmp_path: Path) -> None:
     assert production.one("AWS::ApiGateway::RestApi")["DisableExecuteApiEndpoint"] is True
 
 
-@pytest.mark.parametrize("variant", ["aws", "local"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["stage", "prod"])
+@pytest.mark.parametrize("gpu_backend", ["sagemaker", "none"])
+def test_every_stage_passes_the_gate_with_and_without_a_gpu(
+    tmp_path: Path, stage: Literal["stage", "prod"], gpu_backend: Literal["sagemaker", "none"]
+) -> None:
+    assembly = Assembly.make(Config(stage=stage, gpu_backend=gpu_backend, bundle=False), tmp_path)
+    assert bool(assembly.of_type("AWS::SageMaker::Endpoint")) == (gpu_backend == "sagemaker")
+    command = [sys.executable, "-c", _CFN_LINT, *map(str, assembly.paths())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("variant", ["aws", "without_gpu", "local"])
 def test_templates_pass_cfn_lint(request: pytest.FixtureRequest, variant: str) -> None:
     assembly: Assembly = request.getfixturevalue(variant)
     command = [sys.executable, "-c", _CFN_LINT, *map(str, assembly.paths())]

@@ -34,7 +34,11 @@ MAY = {
     FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.DISPATCH: READ
     | WRITE
-    | {"s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt", "sagemaker:InvokeEndpointAsync"},
+    | {"s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt"}
+    | {"sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint", "lambda:InvokeFunction"},
+    FunctionName.ENHANCE_CPU: GET
+    | {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket", "kms:GenerateDataKey", "kms:Decrypt"}
+    | {"dynamodb:UpdateItem", "states:SendTaskHeartbeat", "sns:Publish"},
     FunctionName.COMPLETE: {"dynamodb:GetItem", "kms:Decrypt", "states:SendTaskSuccess", "states:SendTaskFailure"}
     | GET
     | {"s3:ListBucket"}
@@ -76,6 +80,8 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
         ("kms:Sign", "Token"),
         ("sts:AssumeRole", "AdobeApi"),
         ("sagemaker:InvokeEndpointAsync", "Dispatch"),
+        ("lambda:InvokeFunction", "Dispatch"),
+        ("sns:Publish", "EnhanceCpu"),
     ],
 )
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:

@@ -72,10 +72,9 @@ def cloud(aws: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:  # noqa: F811
     cloud.use_tasks(tasks)
     monkeypatch.setattr(bootstrap, "_tasks", lambda: tasks)
     real_client = boto3.client
+    fakes = {"sagemaker-runtime": FakeRuntime(), "lambda": cloud.cpu}
     monkeypatch.setattr(
-        bootstrap.boto3,
-        "client",
-        lambda name, **more: FakeRuntime() if name == "sagemaker-runtime" else real_client(name, **more),
+        bootstrap.boto3, "client", lambda name, **more: fakes[name] if name in fakes else real_client(name, **more)
     )
     for wired in vars(bootstrap).values():
         if hasattr(wired, "cache_clear"):

@@ -1,5 +1,6 @@
 """The whole flow in one process: handler → presign → S3 event → every step of both machines → download."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
 from lambdas import bootstrap
 from lambdas.core.assets import AutoEnhance
 from lambdas.core.services.assets import CreateAsset
-from tests.integration.cloud import BASE_URL, Cloud, md5_of
+from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON, pretend_work
 
 ASSETS = "/audio_services/v1/assets"
@@ -282,3 +283,36 @@ def test_a_job_whose_execution_never_started_goes_back_to_the_queue(cloud: Cloud
     cloud.drain()
     assert show(cloud, caller, job)["status"] == "succeeded"
     assert cloud.dispatched[0].attempt == 1
+
+
+@pytest.fixture
+def on_cpu(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps({"cpu": FREE}))
+    return cloud
+
+
+def test_without_a_gpu_a_function_does_the_work(on_cpu: Cloud, caller: dict[str, str]) -> None:
+    asset = upload(on_cpu, caller)
+    job = enhance(on_cpu, caller, asset).body
+    assert on_cpu.drain() == 1
+    assert show(on_cpu, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in on_cpu.dispatched] == [1]
+
+
+def test_poison_on_the_function_is_the_files_fault(on_cpu: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(on_cpu, caller, upload(on_cpu, caller, POISON)).body
+    assert on_cpu.drain() == 1
+    assert show(on_cpu, caller, job)["status"] == "failed"
+
+
+def test_a_function_out_of_memory_is_tried_again(on_cpu: Cloud, caller: dict[str, str]) -> None:
+    def work(order: WorkOrder) -> Any:
+        if order.attempt < 3:
+            raise MemoryError("Runtime exited with error: signal: killed")
+        return pretend_work(order)
+
+    on_cpu.work = work
+    job = enhance(on_cpu, caller, upload(on_cpu, caller)).body
+    on_cpu.drain()
+    assert show(on_cpu, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in on_cpu.dispatched] == [1, 2, 3]

@@ -31,7 +31,7 @@ def test_a_finished_job_is_counted_once_with_its_wait_sound_speed_and_price(
     assert Metric.FAILED not in counted
     (wait_s,) = counted[Metric.QUEUE_WAIT]["stage=dev",]
     assert 0 <= wait_s < 60
-    by_lane = ("lane=sagemaker", "stage=dev")
+    by_lane = ("lane=gpu", "stage=dev")
     assert counted[Metric.AUDIO] == {by_lane: [FACTS.duration_s]}
     assert counted[Metric.REAL_TIME_FACTOR][by_lane] == [pytest.approx(0.1 / FACTS.duration_s)]
     # 0.7364 $/h for an instance that works on two at a time.

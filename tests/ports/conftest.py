@@ -8,9 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
-from lambdas.adapters.aws import dynamodb, kms, messaging, s3
+from gpu_container.contract import WorkOrder
+from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3
 from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
@@ -197,6 +199,78 @@ def workflow(port_kind: str) -> Any:
     definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
     machine = client.create_state_machine(name="Enhancement", definition=definition, roleArn=role)
     return messaging.StepFunctionsWorkflow(client, machine["stateMachineArn"])
+
+
+@dataclass
+class Backend:
+    """A lane, how many orders it has taken with which inference's name, and how to make it refuse."""
+
+    port: Any
+    taken: Callable[[], list[tuple[str, WorkOrder]]]
+    refuse: Callable[[str], None]
+
+
+@pytest.fixture(params=["memory", "sagemaker", "cpu"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "memory":
+        fake = world.MemoryBackend()
+        return Backend(fake, lambda: list(zip(fake.inference_ids, fake.orders, strict=True)), fake.refuse)
+    request.getfixturevalue("aws")
+    return _sagemaker() if request.param == "sagemaker" else _function()
+
+
+def _sagemaker() -> Backend:
+    """Stub the runtime, which moto has not for asynchronous calls; the orders lie in moto's S3."""
+    storage, runtime = boto3.client("s3"), boto3.client("sagemaker-runtime")
+    storage.create_bucket(Bucket="work")
+    stubber, asked = _stubbed(runtime, "InvokeEndpointAsync")
+    answer = {"OutputLocation": "s3://work/async/out/x.out", "FailureLocation": "s3://work/async/failed/x.out"}
+    stubber.add_response("invoke_endpoint_async", answer)
+
+    def taken() -> list[tuple[str, WorkOrder]]:
+        return [(call["InferenceId"], _order_at(storage, call["InputLocation"])) for call in asked]
+
+    return Backend(
+        messaging.SageMakerAsyncBackend(storage, runtime, "gpu", "work"),
+        taken,
+        lambda code: _refuse(stubber, "invoke_endpoint_async", code),
+    )
+
+
+def _order_at(storage: Any, location: str) -> WorkOrder:
+    bucket, key = location.removeprefix("s3://").split("/", 1)
+    return WorkOrder.model_validate_json(storage.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def _function() -> Backend:
+    client = boto3.client("lambda")
+    stubber, asked = _stubbed(client, "Invoke")
+    stubber.add_response("invoke", {"StatusCode": 202})
+
+    def taken() -> list[tuple[str, WorkOrder]]:
+        assert {call["InvocationType"] for call in asked} <= {"Event"}
+        events = [json.loads(call["Payload"]) for call in asked]
+        return [(event["inference_id"], WorkOrder.model_validate(event)) for event in events]
+
+    port = lanes.LambdaBackend(client, "enhance-cpu")
+    return Backend(port, taken, lambda code: _refuse(stubber, "invoke", code))
+
+
+def _stubbed(client: Any, operation: str) -> tuple[Stubber, list[dict[str, Any]]]:
+    """Return a stubber and the list of what the client will have been asked."""
+    asked: list[dict[str, Any]] = []
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register(
+        f"provide-client-params.{service}.{operation}", lambda params, **_: asked.append(dict(params))
+    )
+    stubber = Stubber(client)
+    stubber.activate()
+    return stubber, asked
+
+
+def _refuse(stubber: Stubber, method: str, code: str) -> None:
+    stubber._queue.clear()
+    stubber.add_client_error(method, code)
 
 
 def _ignore(_value: object) -> None:

@@ -6,15 +6,18 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
-from gpu_container.contract import AudioFacts
+from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
+from lambdas.adapters.aws import lanes
 from lambdas.adapters.memory.world import ManualClock
 from lambdas.core.assets import Asset, AssetStatus, AutoEnhance, object_key_of
 from lambdas.core.clients import Client
-from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
+from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
-from tests.ports.conftest import TABLE, Messages, Objects, Queue, Stores
+from lambdas.core.routing import Lane
+from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores
 
 NOW = ManualClock().now()
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
@@ -303,6 +306,15 @@ class TestJobs:
         assert [job.id for job in with_client.jobs.newest("c1", JobStatus.QUEUED, limit=1)] == ["j3"]
         assert [job.id for job in with_client.jobs.newest("c1", JobStatus.CANCELLED, limit=10)] == ["j2"]
 
+    def test_lanes_are_kept(self, with_client: Stores) -> None:
+        with_client.jobs.add(a_job())
+        job = with_client.jobs.save(admitted(with_client, a_job()).dispatched(NOW, Lane.GPU))
+        assert with_client.jobs.get("c1", "j1").lane is Lane.GPU  # type: ignore[union-attr]
+        with_client.jobs.release(job.requeued(NOW, elsewhere=True))
+        stored = with_client.jobs.get("c1", "j1")
+        assert stored is not None
+        assert (stored.lane, stored.avoided_lanes) == (None, (Lane.GPU,))
+
     def test_a_removed_job_takes_its_uniqueness_with_it_and_nobody_elses(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
         cancelled = with_client.jobs.withdraw(a_job().cancelled(NOW))
@@ -414,3 +426,54 @@ class TestWorkflow:
         workflow.start(a_job())
         workflow.start(a_job())
         assert workflow.status(a_job()) == "RUNNING"
+
+
+ORDER = WorkOrder(
+    job_id="j1",
+    attempt=2,
+    input=ObjectRef(bucket="audio", key="in/c1/a1", version_id="v1"),
+    output=ObjectRef(bucket="audio", key="out/c1/a1/j1-2"),
+    content_type="audio/wav",
+    strength=93,
+    model="dfn3",
+    task_token="t" * 2048,
+    progress=ProgressKey(table="cleartake", pk="C#c1", sk="J#j1"),
+)
+
+
+class TestBackends:
+    def test_an_order_arrives_whole_under_its_inferences_name(self, backend: Backend) -> None:
+        backend.port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+        assert backend.taken() == [("j1-2-0123abcd", ORDER)]
+
+    def test_a_lane_without_room_says_so(self, backend: Backend) -> None:
+        backend.refuse("ThrottlingException")
+        with pytest.raises(TransientError):
+            backend.port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+
+
+class TestWarmth:
+    @pytest.mark.parametrize(("variants", "warm"), [([0], False), ([0, 1], True)])
+    @pytest.mark.usefixtures("aws")
+    def test_an_endpoint_is_warm_with_an_instance(self, variants: list[int], warm: bool) -> None:
+        client = boto3.client("sagemaker")
+        now_s = [0.0]
+        port = lanes.EndpointWarmth(client, "gpu", lambda: now_s[0])
+        with Stubber(client) as stubber:
+            stubber.add_response("describe_endpoint", _described(variants), {"EndpointName": "gpu"})
+            assert port.is_warm() is warm
+            assert port.is_warm() is warm  # remembered: nothing else is stubbed
+            now_s[0] += lanes.WARMTH_KNOWN_FOR_S + 1
+            stubber.add_client_error("describe_endpoint", "ThrottlingException")
+            assert port.is_warm() is False
+
+
+def _described(instances: list[int]) -> dict[str, Any]:
+    return {
+        "EndpointName": "gpu",
+        "EndpointArn": "arn:aws:sagemaker:us-east-1:000000000000:endpoint/gpu",
+        "EndpointStatus": "InService",
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+        "ProductionVariants": [{"VariantName": f"v{n}", "CurrentInstanceCount": n} for n in instances],
+    }

@@ -20,6 +20,7 @@ from lambdas.adapters.memory.world import (
     MemoryStopQueue,
     MemoryTaskTokens,
     MemoryTokens,
+    MemoryWarmth,
     MemoryWorkflow,
     SequentialIds,
 )
@@ -27,6 +28,7 @@ from lambdas.core.assets import Asset, AutoEnhance
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, output_key_of
 from lambdas.core.retention import Retention
+from lambdas.core.routing import Lane, LaneSpeed
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService, CreateAsset
 from lambdas.core.services.authentication import Authenticator, TokenService
@@ -39,10 +41,16 @@ from lambdas.core.services.execution import DispatchService, ExecutionService, J
 from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
+from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
+
+SPEEDS = {
+    Lane.GPU: LaneSpeed({"dfn3": 0.01}, {"dfn3": 0.01}, dereverb=0, report=0, codecs=0, limit_s=2400),
+    Lane.CPU: LaneSpeed({"dfn3": 0.1}, {"dfn3": 0.2}, dereverb=0, report=0, codecs=0, limit_s=600),
+}
 
 
 def ref_of(job: Job) -> JobRef:
@@ -61,6 +69,9 @@ class World:
     workflow: MemoryWorkflow = field(default_factory=MemoryWorkflow)
     tasks: MemoryTaskTokens = field(default_factory=MemoryTaskTokens)
     backend: MemoryBackend = field(default_factory=MemoryBackend)
+    cpu: MemoryBackend = field(default_factory=MemoryBackend)
+    warmth: MemoryWarmth = field(default_factory=MemoryWarmth)
+    speeds: dict[Lane, LaneSpeed] = field(default_factory=lambda: dict(SPEEDS))
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
     work: MemoryAudioStorage = field(default_factory=lambda: MemoryAudioStorage(bucket="work"))
     outcome_queue: MemoryOutcomeQueue = field(default_factory=MemoryOutcomeQueue)
@@ -83,11 +94,12 @@ class World:
         self.execution = ExecutionService(
             self.asset_store, self.jobs, self.storage, self.queue, self.outcomes, self.clock
         )
+        self.lanes = Lanes({Lane.GPU: self.backend, Lane.CPU: self.cpu}, self.speeds, self.warmth)
         self.dispatch = DispatchService(
             self.asset_store,
             self.jobs,
             self.attempts,
-            self.backend,
+            self.lanes,
             self.clock,
             Processing(self.storage.bucket, "work"),
         )

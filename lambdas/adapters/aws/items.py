@@ -16,6 +16,7 @@ from lambdas.core.clients import DEFAULT_MAX_QUEUED, Client, SecretHash
 from lambdas.core.clock import from_text, to_text
 from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
 from lambdas.core.ports import Attempt
+from lambdas.core.routing import Lane
 
 Item = dict[str, Any]
 """An item as boto3's table resource gives it."""
@@ -202,6 +203,8 @@ def from_job(job: Job, *, expires_at: datetime | None) -> Item:
         "progress": Decimal(str(job.progress)),
         "admitted_at": _text_or_none(job.admitted_at),
         "heartbeat_at": _text_or_none(job.heartbeat_at),
+        "lane": job.lane.value if job.lane else None,
+        "avoided_lanes": [lane.value for lane in job.avoided_lanes] or None,
         "finished_at": _text_or_none(job.finished_at),
         "output_key": job.output_key,
         "output_version_id": job.output_version_id,
@@ -230,6 +233,8 @@ def to_job(item: Item) -> Job:
         progress=float(item["progress"]),
         admitted_at=_moment_or_none(item, "admitted_at"),
         heartbeat_at=_moment_or_none(item, "heartbeat_at"),
+        lane=Lane(item["lane"]) if item.get("lane") else None,
+        avoided_lanes=tuple(Lane(lane) for lane in item.get("avoided_lanes", ())),
         finished_at=_moment_or_none(item, "finished_at"),
         output_key=item.get("output_key"),
         output_version_id=item.get("output_version_id"),

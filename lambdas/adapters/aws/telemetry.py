@@ -7,9 +7,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from gpu_container.contract import WorkResult
-from lambdas.core.costs import Lane, usd_per_audio_hour
+from lambdas.core.costs import usd_per_audio_hour
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.metrics import NAMESPACE, Dimension, Metric
+from lambdas.core.routing import Lane
 from lambdas.core.telemetry import Patrol, is_our_fault
 
 _ENDS = {

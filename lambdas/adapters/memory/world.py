@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.core.assets import Asset
+from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Dispatched, JobOutcome, StoredObject
 
@@ -164,13 +165,22 @@ class MemoryTaskTokens:
 
 @dataclass
 class MemoryBackend:
-    """A lane that only takes orders."""
+    """A lane that only takes orders, until it is told to refuse them."""
 
     orders: list[WorkOrder] = field(default_factory=list)
     inference_ids: list[str] = field(default_factory=list)
+    refuses: bool = False
+
+    def refuse(self, reason: str = "") -> None:
+        """Take no further order."""
+        del reason
+        self.refuses = True
 
     def dispatch(self, order: WorkOrder, *, inference_id: str) -> Dispatched:
         """Take the order."""
+        if self.refuses:
+            msg = "the lane has no room"
+            raise TransientError(msg)
         self.orders.append(order)
         self.inference_ids.append(inference_id)
         return Dispatched(f"s3://work/async/out/{inference_id}.out", f"s3://work/async/failed/{inference_id}.out")
@@ -201,3 +211,14 @@ class MemoryTokens:
         except ValueError:
             return None
         return claims if isinstance(claims, dict) and claims.get("exp", 0) > now.timestamp() else None
+
+
+@dataclass
+class MemoryWarmth:
+    """The GPU is as warm as the test says."""
+
+    warm: bool = True
+
+    def is_warm(self) -> bool:
+        """Return what was set."""
+        return self.warm

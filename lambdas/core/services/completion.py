@@ -1,4 +1,4 @@
-"""The end of a task: the endpoint's notice is read, the worker's answer fetched, the task token answered."""
+"""The end of a task: the lane's notice is read, the worker's answer fetched, the task token answered."""
 
 import logging
 from dataclasses import dataclass
@@ -25,8 +25,18 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """How an invocation of the CPU lane's function ended; ``body`` is None where it died before it could answer."""
+
+    inference_id: str
+    body: bytes | None
+    error: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CompletionService:
-    """Ends GPU tasks. A notice that comes twice finds its token answered and changes nothing."""
+    """Ends tasks. A notice that comes twice finds its token answered and changes nothing."""
 
     jobs: JobRepository
     attempts: AttemptStore
@@ -49,6 +59,18 @@ class CompletionService:
             self._succeed(attempt, notice)
         else:
             self._fail(attempt, notice)
+
+    def settle(self, answer: Answer) -> None:
+        """Answer the task of an invocation whose notice carries the worker's answer along."""
+        attempt = self.attempts.get(answer.inference_id)
+        if attempt is None:
+            logger.info("answer to an unknown or finished attempt", extra={"inference_id": answer.inference_id})
+        elif answer.body is None:
+            self.tasks.fail(attempt.task_token, answer.error, answer.reason)
+        elif _failure(answer.body):
+            self._answer_badly(attempt, answer.body, answer.reason)
+        else:
+            self._answer(attempt, answer.body)
 
     def find(self, attempt: Attempt) -> bool:
         """Answer a task whose notice never came, if the worker's answer lies where it belongs.

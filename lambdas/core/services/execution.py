@@ -2,12 +2,12 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
 from lambdas.core.assets import Asset, wet_prefix_of
-from lambdas.core.costs import Lane
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
 from lambdas.core.ports import (
@@ -17,10 +17,12 @@ from lambdas.core.ports import (
     AttemptStore,
     AudioObjects,
     Clock,
-    ComputeBackend,
+    Dispatched,
     JobRepository,
 )
+from lambdas.core.routing import Lane, Work
 from lambdas.core.services.failures import Failure
+from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 
@@ -89,7 +91,7 @@ class ExecutionService:
             self.jobs.release(
                 job.succeeded(key=output.key, version_id=output.version_id, size_bytes=result.size_bytes, now=now)
             )
-            self.telemetry.processed(result, Lane.SAGEMAKER)
+            self.telemetry.processed(result, job.lane or Lane.GPU)
             logger.info("succeeded", extra={"job_id": job.id, "attempt": job.attempt})
         self.queue.tick(ref.client_id)
 
@@ -127,7 +129,7 @@ class DispatchService:
     assets: AssetStore
     jobs: JobRepository
     attempts: AttemptStore
-    backend: ComputeBackend
+    lanes: Lanes
     clock: Clock
     processing: Processing
 
@@ -141,9 +143,12 @@ class DispatchService:
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
         if job is None or asset is None or asset.is_deleted:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
+        lanes = self.lanes.choose(job, self._work(job, asset))
+        # Before the lane knows of it: the worker may mark it running at any moment after that.
         if job.status is JobStatus.ADMITTED:
-            # Before the lane knows of it: the worker may mark it running at any moment after that.
-            job = self.jobs.save(job.dispatched(self.clock.now()))
+            job = self.jobs.save(job.dispatched(self.clock.now(), lanes[0]))
+        elif job.lane is not lanes[0]:
+            job = self.jobs.save(job.on_lane(lanes[0], self.clock.now()))
         attempt = Attempt(inference_id_of(job, task_token), ref.client_id, job.id, job.attempt, task_token)
         self._remember(attempt, job)
         # A cancellation writes the row and then looks for the token; this writes the token and then looks at the row.
@@ -151,9 +156,31 @@ class DispatchService:
         if current_job(self.jobs, ref) is None:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job has been cancelled")
         order = self._order(job, asset, task_token)
-        answer = self.backend.dispatch(order, inference_id=attempt.inference_id)
+        answer = self._hand_over(order, job, lanes, attempt.inference_id)
         located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
         self._remember(located, job)
+
+    def _hand_over(self, order: WorkOrder, job: Job, lanes: Sequence[Lane], inference_id: str) -> Dispatched:
+        """Give the order to the first lane that takes it."""
+        lane, *others = lanes
+        try:
+            return self.lanes.backends[lane].dispatch(order, inference_id=inference_id)
+        except DomainError as error:
+            if not others or not error.retryable:  # what an operator has to put right must be seen
+                raise
+            logger.exception("a lane refuses, the next one is asked", extra={"job_id": job.id, "lane": lane})
+        moved = self.jobs.save(job.on_lane(others[0], self.clock.now()))
+        return self._hand_over(order, moved, others, inference_id)
+
+    def _work(self, job: Job, asset: Asset) -> Work:
+        facts, processing = asset.facts, self.processing
+        return Work(
+            model=job.model,
+            channels=facts.channels if facts else 1,
+            duration_s=facts.duration_s if facts else 0.0,
+            dereverb=processing.dereverb is not Dereverb.OFF,
+            report=processing.report is not ReportLevel.NONE,
+        )
 
     def _remember(self, attempt: Attempt, job: Job) -> None:
         """Store under the inference's id, for its notice, and under the attempt's name, for the sweeper."""
@@ -200,7 +227,7 @@ def current_job(jobs: JobRepository, ref: JobRef) -> Job | None:
 def after_failure(job: Job, failure: Failure, *, now: datetime) -> Job:
     """Return the job after a failed attempt: queued again while attempts are left and it can help, else failed."""
     if failure.retryable and job.attempt < MAX_ATTEMPTS:
-        return job.requeued(now)
+        return job.requeued(now, elsewhere=failure.elsewhere)
     return job.failed(error_code=failure.code, error_message=failure.message, now=now)
 
 

@@ -4,11 +4,14 @@ import json
 from dataclasses import dataclass
 
 from gpu_container.contract import ErrorCode
+from lambdas.core.routing import TooLongError
 from lambdas.core.workflow import TRANSIENT
 
 INTERNAL = "internal"
 WORKER_LOST = "Worker.Lost"
 NO_CAPACITY = "Lane.NoCapacity"
+LANE_DIED = "Lane.Died"
+"""A function that crashed, or ran out of memory or of time: another lane may have more of both."""
 EXECUTION_LOST = "Execution.Lost"
 EXECUTION_STOPPED = "Execution.Stopped"
 JOB_CANCELLED = "Job.Cancelled"
@@ -24,6 +27,7 @@ RETRYABLE: dict[str, bool] = {
     "States.Timeout": True,
     WORKER_LOST: True,
     NO_CAPACITY: True,
+    LANE_DIED: True,
     EXECUTION_LOST: True,
     EXECUTION_STOPPED: False,
     JOB_CANCELLED: False,
@@ -31,6 +35,7 @@ RETRYABLE: dict[str, bool] = {
     **dict.fromkeys(TRANSIENT.errors, True),
     # A missing permission or setting: the same attempt would fail again, and an operator has to act.
     "MisconfiguredError": False,
+    TooLongError.__name__: False,
 }
 """Error name, as Step Functions reports it → whether another attempt can help. What is not listed is a defect."""
 
@@ -40,9 +45,14 @@ CODES: dict[str, str] = {
     "States.Timeout": "timed_out",
     WORKER_LOST: "worker_lost",
     NO_CAPACITY: "no_capacity",
+    LANE_DIED: ErrorCode.ENGINE_FAILED.value,
+    TooLongError.__name__: ErrorCode.INPUT_TOO_LONG.value,
     "VerificationError": ErrorCode.ENGINE_FAILED.value,
 }
 """Error name → the code that is stored with the job; everything else is `INTERNAL`."""
+
+ELSEWHERE = frozenset({NO_CAPACITY, LANE_DIED})
+"""Failures of a lane, not of the job: the next attempt should take another one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Failure:
     code: str
     message: str
     retryable: bool
+    elsewhere: bool = False
 
 
 def classify(error: str, cause: str) -> Failure:
@@ -60,6 +71,7 @@ def classify(error: str, cause: str) -> Failure:
         code=CODES.get(error, INTERNAL),
         message=f"{error}: {_message(cause)}"[:MAX_MESSAGE_LENGTH],
         retryable=RETRYABLE.get(error, False),
+        elsewhere=error in ELSEWHERE,
     )
 
 

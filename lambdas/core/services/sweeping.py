@@ -80,9 +80,9 @@ class SweepService:
         now = self.clock.now()
         active = _rotated(self.jobs.active(), now)
         # With a worker alive the lane is busy, not absent: whoever waits for it goes on waiting.
-        lane_alive = any(job.status is JobStatus.RUNNING and not _is_silent(job, now) for job in active)
+        alive = {job.lane for job in active if job.status is JobStatus.RUNNING and not _is_silent(job, now)}
         with ThreadPoolExecutor(self.workers) as pool:
-            found = Counter(pool.map(lambda job: self._look_safely(job, now, lane_alive=lane_alive), active))
+            found = Counter(pool.map(lambda job: self._look_safely(job, now, lane_alive=job.lane in alive), active))
         return Swept(
             active=len(active),
             beaten=found[Finding.BEATEN],

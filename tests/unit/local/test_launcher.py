@@ -1,5 +1,6 @@
 """The launcher keeps what runs as wanted, replaces what does not, and refuses to mix two sets of ports."""
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -86,6 +87,13 @@ def test_status_of_a_cloud_half_up(cloud: Cloud) -> None:
     assert not seen.up
     assert seen.work is None
     assert {part.name: part.pid for part in seen.parts} == {"emulator": None, "sagemaker": None, "edge": edge.pid}
+
+
+def test_without_a_gpu_its_endpoint_is_neither_wanted_nor_missed(cloud: Cloud) -> None:
+    assert launcher.parts(replace(cloud, has_gpu=False)) == (launcher.EDGE, launcher.EMULATOR)
+    cloud.outputs_file.parent.mkdir(parents=True, exist_ok=True)
+    cloud.outputs_file.write_text(json.dumps({Output.TABLE_NAME: "jobs"}))
+    assert [part.name for part in observe.look(cloud).parts] == ["emulator", "edge"]
 
 
 def test_logs_come_with_their_names_and_only_once(cloud: Cloud) -> None:

@@ -1,6 +1,8 @@
 """The corrections of the emulator, on stand-ins for the parts they reach into."""
 
+import contextvars
 import importlib.metadata
+import json
 import threading
 import time
 from types import SimpleNamespace
@@ -85,3 +87,47 @@ def test_only_steps_with_a_heartbeat_are_watched(states: SimpleNamespace, monkey
     for state in ({}, {"HeartbeatSeconds": 120}):
         assert states._invoke_with_callback("arn", {}, "token", state) == "answered"
     assert watched == [("token", 120.0)]
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Return a Lambda service that runs asynchronous invocations in threads, as MiniStack does."""
+
+    def begin(function: dict[str, Any], event: dict[str, Any]) -> None:
+        run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(fake._execute_function, function, event))
+        thread.start()
+        thread.join()
+
+    fake = SimpleNamespace(
+        published=[],
+        new_uuid=lambda: "id",
+        invoke_async_with_retry=begin,
+        _execute_function=lambda function, event: {"body": {"answer": event["question"]}, **function["result"]},
+    )
+    topics = SimpleNamespace(_fanout=lambda topic, _id, body, *_: fake.published.append((topic, json.loads(body))))
+    monkeypatch.setattr(ministack_serve, "lambda_service", fake, raising=False)
+    monkeypatch.setattr(ministack_serve, "sns", topics, raising=False)
+    ministack_serve.tell_of_success()
+    return fake
+
+
+def _function(**result: object) -> dict[str, Any]:
+    destination = {"DestinationConfig": {"OnSuccess": {"Destination": "topic"}}}
+    return {"result": result, "event_invoke_configs": {"$LATEST": destination}}
+
+
+def test_what_an_asynchronous_invocation_answers_goes_to_its_destination(functions: SimpleNamespace) -> None:
+    functions.invoke_async_with_retry(_function(), {"question": 6})
+    ((topic, record),) = functions.published
+    assert (topic, record["requestContext"]["condition"]) == ("topic", "Success")
+    assert (record["requestPayload"], record["responsePayload"]) == ({"question": 6}, {"answer": 6})
+
+
+def test_failures_calls_that_wait_and_functions_without_a_destination_are_left_alone(
+    functions: SimpleNamespace,
+) -> None:
+    functions.invoke_async_with_retry(_function(error=True), {"question": 1})
+    functions.invoke_async_with_retry({"result": {}}, {"question": 2})
+    functions._execute_function(_function(), {"question": 3})
+    assert functions.published == []

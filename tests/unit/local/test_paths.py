@@ -27,3 +27,10 @@ def test_two_clouds_share_nothing(tmp_path: Path) -> None:
 def test_a_wrong_port_is_named(port: str) -> None:
     with pytest.raises(LauncherError, match="CLEARTAKE_PORT"):
         Cloud.from_environment({"CLEARTAKE_PORT": port})
+
+
+def test_a_gpu_is_there_unless_somebody_wants_none() -> None:
+    assert Cloud.from_environment({}).has_gpu
+    assert not Cloud.from_environment({"CLEARTAKE_GPU_BACKEND": "none"}).has_gpu
+    with pytest.raises(LauncherError, match="sagemaker or none, not 'cuda'"):
+        Cloud.from_environment({"CLEARTAKE_GPU_BACKEND": "cuda"})

@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 import pytest
 
-from lambdas.core.costs import Lane, Prices, busy_usd_per_s, usd_per_audio_hour
+from lambdas.core.costs import Prices, busy_usd_per_s, usd_per_audio_hour
+from lambdas.core.routing import Lane
 from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
 from scripts import cost_model
 from scripts.cost_model import Assumptions, Engine, Inputs
@@ -100,8 +101,8 @@ def test_transitions_are_counted_from_the_tables_of_steps() -> None:
 def test_the_metric_shares_an_instance_between_what_it_works_on() -> None:
     prices = Prices(gpu_instance_usd_per_h=MappingProxyType({"gpu": 3.6}), lambda_x86_usd_per_gb_s=1e-5)
     usd_per_s = busy_usd_per_s(gpu_instance_type="gpu", gpu_concurrency=4, prices=prices)
-    assert usd_per_s == {Lane.SAGEMAKER: pytest.approx(0.00025), Lane.CPU: pytest.approx(1e-4)}
-    assert busy_usd_per_s(gpu_instance_type="unknown", gpu_concurrency=4, prices=prices)[Lane.SAGEMAKER] is None
+    assert usd_per_s == {Lane.GPU: pytest.approx(0.00025), Lane.CPU: pytest.approx(1e-4)}
+    assert busy_usd_per_s(gpu_instance_type="unknown", gpu_concurrency=4, prices=prices)[Lane.GPU] is None
     assert usd_per_audio_hour(usd_per_s=1e-4, work_s=60, audio_s=1800) == pytest.approx(0.012)
 
 

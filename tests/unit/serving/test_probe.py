@@ -1,6 +1,7 @@
 """Probing, and the Lambda handlers around it and around the worker."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gpu_container.serving.clients import Clients
 from gpu_container.serving.probing import ProbeCrashError
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.storage import StorageError
+from gpu_container.serving.wiring import AudioEngine
 from gpu_container.serving.worker import Worker
 
 from .conftest import BUCKET, FACTS
@@ -117,3 +119,10 @@ def test_probe_needs_neither_onnxruntime_nor_http() -> None:
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert child.stderr.strip() == ""
+
+
+def test_a_function_gives_its_one_order_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(lambda_handler, "_settings", ServingSettings)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4, 5})
+    assert lambda_handler._worker.__wrapped__().engine == AudioEngine(jobs=6)

@@ -1,0 +1,89 @@
+"""The CPU lane: the container image as one function for each file, started asynchronously by ``dispatch``."""
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.config import Config
+from infra.constructs import grants
+from infra.constructs.buckets import INPUT_PREFIX, OUTPUT_PREFIX, WET_PREFIX
+from infra.constructs.functions import ServiceFunction, Spec
+from infra.constructs.notices import Notices
+from infra.nag import accept_objects
+from lambdas.core.workflow import CPU_INVOCATION_TIMEOUT_S, FunctionName
+
+_HANDLER = "gpu_container.serving.lambda_handler.enhance"
+_MAX_WAIT_S = 3600
+"""Of an order for room; the sweeper gives its attempt up long before, unless other orders are being worked on."""
+
+
+def cpu_lane(
+    scope: Construct,
+    config: Config,
+    *,
+    table: dynamodb.ITable,
+    audio: s3.IBucket,
+    work: s3.IBucket,
+    key: kms.IKey,
+    machine: sfn.IStateMachine,
+    notices: Notices,
+) -> ServiceFunction:
+    """Make the function; what it may do is what the endpoint's container may do to clients' audio, and no more."""
+    spec = Spec(
+        FunctionName.ENHANCE_CPU,
+        {"CLEARTAKE_S3_ADDRESSING": "path"} if config.local else {},
+        memory_mib=config.cpu_memory_mib,
+        timeout_s=CPU_INVOCATION_TIMEOUT_S,
+        image_handler=_HANDLER,
+        physical_name=config.cpu_function_name,
+        concurrency=config.cpu_concurrency,
+    )
+    lane = ServiceFunction(scope, config, spec)
+    _tell_of_ends(lane, notices)
+    for bucket, prefix in ((audio, INPUT_PREFIX), (audio, OUTPUT_PREFIX), (work, WET_PREFIX)):
+        accept_objects(lane, bucket, prefix)
+    return lane.allow(
+        grants.objects_get(audio, INPUT_PREFIX),
+        grants.objects_put_in_parts(audio, OUTPUT_PREFIX),
+        grants.objects_put_in_parts(work, WET_PREFIX),
+        grants.objects_exist(work, WET_PREFIX),
+        grants.data_key_write(key),
+        grants.table_progress(table),
+        grants.machine_answer(config, machine, "states:SendTaskHeartbeat"),
+        *notices.allow_publishing(),
+    )
+
+
+def _tell_of_ends(lane: ServiceFunction, notices: Notices) -> None:
+    """Have Lambda itself say how an invocation ended, so that a crash is told like any other end.
+
+    Written out because the CDK's destinations would also grant ``kms:GenerateDataKey*``.
+    """
+    config = lambda_.CfnEventInvokeConfig
+    lambda_.CfnEventInvokeConfig(
+        lane,
+        "Ends",
+        function_name=lane.function.function_name,
+        qualifier="$LATEST",
+        # A new attempt is the state machine's affair: it has a name of its own, and the row knows of it.
+        maximum_retry_attempts=0,
+        maximum_event_age_in_seconds=_MAX_WAIT_S,
+        destination_config=config.DestinationConfigProperty(
+            on_success=config.OnSuccessProperty(destination=notices.success.topic_arn),
+            on_failure=config.OnFailureProperty(destination=notices.error.topic_arn),
+        ),
+    ).node.add_dependency(lane.role)
+
+
+def cpu_function_arn(scope: Construct, config: Config) -> str:
+    """Return the ARN of the function, which need not exist yet."""
+    return Stack.of(scope).format_arn(
+        service="lambda",
+        resource="function",
+        resource_name=config.cpu_function_name,
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
