@@ -120,4 +120,4 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) --override requirements/quality-without.in requirements/quality.in -o requirements/quality.txt
 
 clean: ## remove what can be made again; .cleartake stays
-	rm -rf $(VENV) $(EMULATOR) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(EMULATOR) $(QUALITY) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache
