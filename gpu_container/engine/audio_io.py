@@ -10,6 +10,7 @@ import signal
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -257,7 +258,7 @@ class _ReadAhead:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Conversation:
+class _Conversation(ABC):
     """Serves one child from a thread of its own, until the child is done or has to be let go of."""
 
     def __init__(self, job: Job, source: ByteSource | None, limits: DecodeLimits) -> None:
@@ -334,8 +335,9 @@ class _Conversation:
             return EngineError(ErrorCode.ENGINE_FAILED, "The encoder failed.")
         return EngineError(ErrorCode.INPUT_CORRUPT, f"The file is damaged: {what}.")
 
+    @abstractmethod
     def _fail(self, error: BaseException) -> None:
-        raise NotImplementedError
+        """Let the caller's thread know."""
 
 
 class _Decoder(_Conversation):

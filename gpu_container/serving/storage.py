@@ -129,12 +129,12 @@ class S3Source:
     def _block(self, index: int) -> bytes:
         with self._lock:
             in_order = index - 1 in self._blocks
-            wanted = [self._fetch_later(index)]
+            wanted = self._fetch_later(index)
             if in_order and (index + 1) * PART_BYTES < self.size_bytes:
                 self._fetch_later(index + 1)
             while len(self._blocks) > _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
-        return wanted[0].result()
+        return wanted.result()
 
     def _fetch_later(self, index: int) -> "Future[bytes]":
         found = self._blocks.get(index)
@@ -213,7 +213,7 @@ class S3Sink:
 
     def finish(self) -> StoredObject:
         """Make it an object."""
-        if self.size_bytes < PART_BYTES or (not self._parts and not self._tail):
+        if not self._parts and not self._tail:
             return self._put()
         if self._tail:
             self._send(len(self._parts) + 2, bytes(self._tail))
@@ -302,17 +302,9 @@ def storing(sink: S3Sink) -> Iterator[S3Sink]:
         yield sink
     except BaseException:
         # The first trouble is the one to tell.
-        with _ignored():
+        with suppress(StorageError):
             sink.abort()
         raise
-
-
-@contextmanager
-def _ignored() -> Iterator[None]:
-    try:
-        yield
-    except StorageError:
-        return
 
 
 def store(s3: "S3Client", data: bytes, ref: ObjectRef, *, content_type: str) -> StoredObject:

@@ -10,7 +10,6 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.constructs import grants
-from infra.constructs.buckets import INPUT_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.functions import ServiceFunction, Spec
 from infra.constructs.notices import Notices
 from infra.nag import accept_objects
@@ -44,16 +43,10 @@ def cpu_lane(
     )
     lane = ServiceFunction(scope, config, spec)
     _tell_of_ends(lane, notices)
-    for bucket, prefix in ((audio, INPUT_PREFIX), (audio, OUTPUT_PREFIX), (work, WET_PREFIX)):
+    for bucket, prefix in grants.worked_on(audio, work):
         accept_objects(lane, bucket, prefix)
     return lane.allow(
-        grants.objects_get(audio, INPUT_PREFIX),
-        grants.objects_put_in_parts(audio, OUTPUT_PREFIX),
-        grants.objects_put_in_parts(work, WET_PREFIX),
-        grants.objects_exist(work, WET_PREFIX),
-        grants.data_key_write(key),
-        grants.table_progress(table),
-        grants.machine_answer(config, machine, "states:SendTaskHeartbeat"),
+        *grants.work_on_orders(config, table=table, audio=audio, work=work, key=key, machine=machine),
         *notices.allow_publishing(),
     )
 

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra.config import REPOSITORY, Config
 from infra.constructs import grants
-from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
+from infra.constructs.buckets import ASYNC_PREFIX, ORDERS_PREFIX
 from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
 from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
 from infra.constructs.notices import Notices
@@ -42,27 +42,14 @@ class GpuEndpoint(Construct):
         super().__init__(scope, name)
         self.role = self._role(config)
         for statement in (
-            grants.objects_get(audio, INPUT_PREFIX),
-            grants.objects_put_in_parts(audio, OUTPUT_PREFIX),
             grants.objects_get(work, ORDERS_PREFIX),
             grants.objects_exist(work, ORDERS_PREFIX),
             grants.objects_put_in_parts(work, ASYNC_PREFIX),
-            grants.objects_put_in_parts(work, WET_PREFIX),
-            grants.objects_exist(work, WET_PREFIX),
-            grants.data_key_write(key),
-            grants.table_progress(table),
-            # It may say that it lives, never that it succeeded: that is for the function that checks.
-            grants.machine_answer(config, machine, "states:SendTaskHeartbeat"),
+            *grants.work_on_orders(config, table=table, audio=audio, work=work, key=key, machine=machine),
             *notices.allow_publishing(),
         ):
             self.role.add_to_policy(statement)
-        for bucket, prefix in (
-            (audio, INPUT_PREFIX),
-            (audio, OUTPUT_PREFIX),
-            (work, ORDERS_PREFIX),
-            (work, ASYNC_PREFIX),
-            (work, WET_PREFIX),
-        ):
+        for bucket, prefix in (*grants.worked_on(audio, work), (work, ORDERS_PREFIX), (work, ASYNC_PREFIX)):
             accept_objects(self.role, bucket, prefix)
         image = ecr_assets.DockerImageAsset(
             self,

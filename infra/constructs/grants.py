@@ -10,6 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.config import Config
+from infra.constructs.buckets import INPUT_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
@@ -113,6 +114,33 @@ def machine_answer(config: Config, machine: sfn.IStateMachine, *actions: str) ->
     emulator goes by the reference.
     """
     return _allow(actions, ["*"] if config.local else [machine.state_machine_arn])
+
+
+def work_on_orders(
+    config: Config,
+    *,
+    table: dynamodb.ITable,
+    audio: s3.IBucket,
+    work: s3.IBucket,
+    key: kms.IKey,
+    machine: sfn.IStateMachine,
+) -> tuple[iam.PolicyStatement, ...]:
+    """Allow what carrying out an order takes, the same on every lane."""
+    return (
+        objects_get(audio, INPUT_PREFIX),
+        objects_put_in_parts(audio, OUTPUT_PREFIX),
+        objects_put_in_parts(work, WET_PREFIX),
+        objects_exist(work, WET_PREFIX),
+        data_key_write(key),
+        table_progress(table),
+        # It may say that it lives, never that it succeeded: that is for the function that checks.
+        machine_answer(config, machine, "states:SendTaskHeartbeat"),
+    )
+
+
+def worked_on(audio: s3.IBucket, work: s3.IBucket) -> tuple[tuple[s3.IBucket, str], ...]:
+    """Return the buckets and prefixes that `work_on_orders` opens."""
+    return (audio, INPUT_PREFIX), (audio, OUTPUT_PREFIX), (work, WET_PREFIX)
 
 
 def executions_read(executions_arn: str) -> iam.PolicyStatement:
