@@ -52,6 +52,17 @@ class AudioFacts(Document):
     duration_s: float
 
 
+class Part(Document):
+    """A stretch of a recording, in whole seconds from its beginning; the last one has no end.
+
+    Neighbours overlap by nothing: how their seam is made is the engine's affair.
+    """
+
+    number: int = Field(ge=0)
+    start_s: int = Field(ge=0)
+    end_s: int | None = Field(None, gt=0)
+
+
 class ProbeOrder(Document):
     """Asks whether an object can be decoded, and what is in it."""
 
@@ -82,6 +93,8 @@ class WorkOrder(Document):
     ``task_token`` lets the worker send heartbeats, and only those: its role may not end the task. ``wet`` is where the
     fully enhanced signal of this input, model and dereverberation is kept: taken from there if it is there, else put
     there, so that every further strength runs no network. The report and the pictures go beside ``output``.
+
+    With ``parts`` the wet track lies there in parts, made by as many `PartOrder`, and is taken from them.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -98,8 +111,29 @@ class WorkOrder(Document):
     true_peak_dbtp: float = Field(DEFAULT_TRUE_PEAK_DBTP, ge=-9, le=0)
     report: ReportLevel = ReportLevel.NONE
     wet: ObjectRef | None = None
+    parts: tuple[Part, ...] = ()
     task_token: str | None = None
     progress: ProgressKey | None = None
+
+
+class PartOrder(Document):
+    """Asks for the wet track of one part of the order's recording; it is kept beside ``order.wet``."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    order: WorkOrder
+    part: Part
+
+
+class PartResult(Document):
+    """The part's wet track is kept; ``network_inferences`` is 0 where it was kept already."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["ok"] = "ok"
+    job_id: str
+    attempt: int
+    number: int
+    seconds: float
+    network_inferences: int = 0
 
 
 class WorkResult(Document):
