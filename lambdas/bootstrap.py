@@ -47,7 +47,7 @@ from lambdas.core.services.authentication import Authenticator, TokenService
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
-from lambdas.core.services.deletion import EraseService
+from lambdas.core.services.deletion import DeletionService, EraseService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
 from lambdas.core.services.housekeeping import HousekeepingService
@@ -56,6 +56,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
@@ -146,7 +147,9 @@ def intake_service() -> IntakeService:
     """Wire the steps that settle an upload."""
     settings = IntakeSettings.read(os.environ)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
-    return IntakeService(_assets(settings), objects, _enhancements(settings, settings.admit_queue_url), CLOCK)
+    outcomes = _outcomes(settings, settings.outcome_queue_url)
+    waiting = WaitingJobs(_jobs(settings), _queue(settings.admit_queue_url), outcomes, CLOCK)
+    return IntakeService(_assets(settings), objects, waiting, CLOCK)
 
 
 @lru_cache
@@ -227,13 +230,15 @@ def sweep_service() -> SweepService:
 def housekeeping_service() -> HousekeepingService:
     """Wire the rest of the minute's sweep."""
     settings = SweepSettings.read(os.environ)
+    erasing = SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url)
     return HousekeepingService(
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
         _queue(settings.admit_queue_url),
-        SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
+        erasing,
         _outcomes(settings, settings.outcome_queue_url),
+        DeletionService(_assets(settings), erasing, CLOCK),
         CLOCK,
     )
 

@@ -68,6 +68,7 @@ class JobFunctions:
             table=stores.table.table_name,
             audio_bucket=stores.audio.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
+            outcome_queue_url=stores.queues.outcome.queue_url,
         )
         function = self._make(Spec(FunctionName.INTAKE, environment))
         accept_objects(function, stores.audio, INPUT_PREFIX)
@@ -77,6 +78,8 @@ class JobFunctions:
             grants.objects_exist(stores.audio, INPUT_PREFIX),
             grants.data_key_read(stores.key),
             grants.queue_send(stores.admit_queue),
+            # An enhancement that waited for an upload that is no good ends here.
+            grants.queue_send(stores.queues.outcome),
         )
 
     def probe(self) -> ServiceFunction:

@@ -17,14 +17,6 @@ class AssetStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class AutoEnhance:
-    """An enhancement asked for together with the upload: it starts by itself when the bytes are good."""
-
-    strength: float
-    model: str
-
-
-@dataclass(frozen=True)
 class Asset:
     """One recording.
 
@@ -34,6 +26,12 @@ class Asset:
         Base64 of the MD5 that the client declared, or None; S3 refuses other bytes.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
+    waiting_job_id
+        The enhancement that was asked for together with the upload and starts by itself when the bytes are good.
+    retain_until
+        When it is deleted with all that was made of it, where its client wants that earlier than the deployment does.
+    request_sha256
+        Of the request that made it, where the client gave an idempotency key.
     version
         Counts writes; every write is conditional on it.
     """
@@ -52,7 +50,9 @@ class Asset:
     facts: AudioFacts | None = None
     error_code: str | None = None
     error_message: str | None = None
-    auto_enhance: AutoEnhance | None = None
+    waiting_job_id: str | None = None
+    retain_until: datetime | None = None
+    request_sha256: str | None = None
     version: int = 1
 
     @property

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
+from lambdas.core.rates import DEFAULT_LIMITS, RateClass
+
 DEFAULT_MAX_ACTIVE = 5
 DEFAULT_MAX_QUEUED = 1000
 MAX_SECRETS = 2
@@ -54,6 +56,10 @@ class Client:
         How many jobs wait.
     last_admitted_at
         When a job was last admitted: among clients with equally many slots, whoever waits longest is next.
+    rate_limits
+        Calls in a minute by class, where it has other limits than everybody.
+    takes_api_keys
+        Whether a secret in a header is enough, for programs that cannot fetch tokens.
     """
 
     id: str
@@ -66,6 +72,8 @@ class Client:
     leases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     queued: int = 0
     last_admitted_at: datetime | None = None
+    rate_limits: Mapping[RateClass, int] = field(default_factory=lambda: MappingProxyType({}))
+    takes_api_keys: bool = False
     version: int = 1
 
     @property
@@ -81,6 +89,10 @@ class Client:
     def with_secret(self, secret: str, *, now: datetime) -> "Client":
         """Add a secret; only the newest `MAX_SECRETS` stay valid."""
         return replace(self, secrets=(*self.secrets, SecretHash.of(secret, now=now))[-MAX_SECRETS:])
+
+    def rate_limit(self, rate_class: RateClass) -> int:
+        """Return how many calls of a class the client may make in a minute."""
+        return self.rate_limits.get(rate_class, DEFAULT_LIMITS[rate_class])
 
 
 def is_client_id(text: str) -> bool:

@@ -23,6 +23,7 @@ class DomainErrorCode(StrEnum):
     INTERNAL = "internal"
     QUEUE_FULL = "queue_full"
     ALREADY_FINISHED = "already_finished"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
 
 
 class DomainError(Exception):
@@ -36,10 +37,15 @@ class DomainError(Exception):
         For the log and, where the dialect has no wording of its own, for the client. Never a secret.
     retryable
         Whether the same call may succeed later without being changed.
+    retry_after_s
+        When it is worth another try, where that is known.
     """
 
-    def __init__(self, code: DomainErrorCode, message: str = "", *, retryable: bool = False) -> None:
+    def __init__(
+        self, code: DomainErrorCode, message: str = "", *, retryable: bool = False, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message or code.value)
+        self.retry_after_s = retry_after_s
         self.code = code
         self.message = message or code.value
         self.retryable = retryable

@@ -1,18 +1,20 @@
 """A job: one enhancement of one asset, and the one table that says how its status may change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
 from gpu_container.contract import ErrorCode
+from lambdas.core.operations import Options
 from lambdas.core.routing import Lane
 
 
 class JobStatus(StrEnum):
     """Stored; append-only."""
 
+    WAITING_FOR_UPLOAD = "waiting_for_upload"
     QUEUED = "queued"
     ADMITTED = "admitted"
     DISPATCHED = "dispatched"
@@ -24,6 +26,8 @@ class JobStatus(StrEnum):
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
+        # Asked for before the bytes were there: they come and are good, or not.
+        JobStatus.WAITING_FOR_UPLOAD: frozenset({JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}),
         # QUEUED → FAILED: given up before it ever ran. ADMITTED → QUEUED: its execution could not be started.
         JobStatus.QUEUED: frozenset({JobStatus.ADMITTED, JobStatus.FAILED, JobStatus.CANCELLED}),
         JobStatus.ADMITTED: frozenset({JobStatus.DISPATCHED, JobStatus.FAILED, JobStatus.QUEUED, JobStatus.CANCELLED}),
@@ -47,6 +51,8 @@ MAY_BE_ASKED_AGAIN = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 MAX_ATTEMPTS = 3
 
+NO_OPTIONS = Options()
+
 
 class TransitionError(ValueError):
     """A status change that the table does not allow."""
@@ -66,6 +72,18 @@ class Job:
         Which lane has the present attempt, and which had no room for an earlier one.
     output_key, output_version_id
         Where the enhanced audio is, once succeeded.
+    options
+        What was asked for beside model and strength.
+    is_unique
+        Whether another job of the same asset, model and strength is refused while this one has not failed.
+    batch_id, reference
+        The batch it belongs to, and the client's own word for it.
+    audio_s
+        Length of the recording, known once the job is queued.
+    artifacts
+        What lies beside the result: its report and pictures, by name.
+    request_sha256
+        Of the request that made it, where the client gave an idempotency key.
     notified_at
         When the job's end was told to the queue of outcomes; until then the sweeper tells it again.
     version
@@ -92,6 +110,13 @@ class Job:
     output_size_bytes: int | None = None
     error_code: str | None = None
     error_message: str | None = None
+    options: Options = NO_OPTIONS
+    is_unique: bool = True
+    batch_id: str | None = None
+    reference: str | None = None
+    audio_s: float | None = None
+    artifacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    request_sha256: str | None = None
     notified_at: datetime | None = None
     version: int = 1
 
@@ -112,6 +137,10 @@ class Job:
             raise TransitionError(msg)
         return replace(self, status=status, updated_at=now, **changes)  # type: ignore[arg-type]
 
+    def queued(self, now: datetime, *, audio_s: float | None) -> "Job":
+        """Wait for a slot, once the bytes are there."""
+        return self.to(JobStatus.QUEUED, now=now, audio_s=audio_s)
+
     def admitted(self, now: datetime) -> "Job":
         """Take a slot."""
         return self.to(JobStatus.ADMITTED, now=now, admitted_at=now)
@@ -124,7 +153,15 @@ class Job:
         """Be handed to another lane, within the same attempt."""
         return replace(self, lane=lane, updated_at=now)
 
-    def succeeded(self, *, key: str, version_id: str | None, size_bytes: int, now: datetime) -> "Job":
+    def succeeded(
+        self,
+        *,
+        key: str,
+        version_id: str | None,
+        size_bytes: int,
+        now: datetime,
+        artifacts: Mapping[str, str] | None = None,
+    ) -> "Job":
         """End well."""
         return self.to(
             JobStatus.SUCCEEDED,
@@ -134,6 +171,7 @@ class Job:
             output_key=key,
             output_version_id=version_id,
             output_size_bytes=size_bytes,
+            artifacts=MappingProxyType(dict(artifacts or {})),
         )
 
     def failed(self, *, error_code: str, error_message: str, now: datetime) -> "Job":

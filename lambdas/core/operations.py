@@ -1,6 +1,11 @@
 """What can be asked of the engine, and within which limits."""
 
+from dataclasses import dataclass
+
+from gpu_container.contract import Dereverb, OutputFormat, ReportLevel
+
 MODEL_DEFAULT = "dfn3"
+MODELS = (MODEL_DEFAULT, "dfn3-ll", "dfn3-hq")
 
 STRENGTH_MIN, STRENGTH_MAX = 0.0, 100.0
 
@@ -25,3 +30,22 @@ MEDIA_TYPES = frozenset(
     }
 )
 """Media types an asset may declare (Adobe's list); the bytes decide what is really in it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be asked for beside model and strength; None is what the deployment is configured for.
+
+    Attributes
+    ----------
+    loudness_lufs
+        Integrated loudness of the result (ITU-R BS.1770-5); None leaves it as it comes.
+    true_peak_dbtp
+        Ceiling under which a loudness target is reached.
+    """
+
+    dereverb: Dereverb | None = None
+    output_format: OutputFormat | None = None
+    loudness_lufs: float | None = None
+    true_peak_dbtp: float | None = None
+    report: ReportLevel | None = None

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
 from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
+from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.rates import RateClass
+from lambdas.core.usage import UsageDay
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,14 @@ class AssetStore(Protocol):
         """Return the assets, of all clients, that were deleted before ``moment`` and are not erased yet."""
         ...
 
+    def retained_until(self, moment: datetime) -> Sequence[Asset]:
+        """Return the assets, of all clients, that their clients wanted to be kept until ``moment`` at the latest."""
+        ...
+
+    def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
+        """Return the client's newest assets, newest first, of those that stand before a place (`order_of`)."""
+        ...
+
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset; `VersionConflictError` if it was written since it was read."""
         ...
@@ -109,14 +120,19 @@ class JobRepository(Protocol):
     """
 
     def add(self, job: Job) -> None:
-        """Store a new job and queue it.
+        """Store a new job, and queue it unless it waits for its upload.
 
         Raises
         ------
         DomainError
-            NOT_FOUND if the asset is not there and ready, ENHANCEMENT_EXISTS if a job like it exists that has not
-            ended without a result, QUEUE_FULL if the client has ``max_queued`` jobs waiting.
+            NOT_FOUND if the asset is not there and ready, ENHANCEMENT_EXISTS if there is a job of this id, or of this
+            asset, model and strength that has not ended without a result, QUEUE_FULL if the client has ``max_queued``
+            jobs waiting.
         """
+        ...
+
+    def enqueue(self, job: Job) -> Job:
+        """Write a job whose upload has come and queue it; raises `DomainError` NOT_FOUND and QUEUE_FULL as `add`."""
         ...
 
     def get(self, client_id: str, job_id: str) -> Job | None:
@@ -138,8 +154,12 @@ class JobRepository(Protocol):
         """
         ...
 
-    def withdraw(self, job: Job) -> Job:
-        """Write a job that has ended while it was queued, and take it off the queue."""
+    def withdraw(self, job: Job, *, was: JobStatus) -> Job:
+        """Write a job that has ended before it had a slot, and take it off the queue if it was queued."""
+        ...
+
+    def many(self, client_id: str, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Return the client's jobs of those ids, by id; up to a hundred."""
         ...
 
     def oldest_queued(self, client_id: str) -> Job | None:
@@ -162,8 +182,11 @@ class JobRepository(Protocol):
         """Return every job of an asset, oldest first; one written a moment ago may be missing."""
         ...
 
-    def newest(self, client_id: str, status: JobStatus, *, limit: int) -> Sequence[Job]:
-        """Return the client's newest jobs in a status, newest first; one that has just changed may be missing."""
+    def newest(self, client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
+        """Return the client's newest jobs in a status, newest first, of those that stand before a place (`order_of`).
+
+        One that has just changed may be missing.
+        """
         ...
 
     def remove(self, job: Job) -> None:
@@ -208,6 +231,38 @@ class ClientRegistry(Protocol):
 
     def all(self) -> Sequence[Client]:
         """Return every client, by creation."""
+        ...
+
+
+class BatchStore(Protocol):
+    """Batches."""
+
+    def add(self, batch: Batch) -> None:
+        """Store a new batch; raises `VersionConflictError` if the id is taken."""
+        ...
+
+    def get(self, client_id: str, batch_id: str) -> Batch | None:
+        """Return the client's batch, or None."""
+        ...
+
+
+class UsageStore(Protocol):
+    """What clients have had done; `JobRepository` counts it where jobs end."""
+
+    def days(self, client_id: str, first: date, last: date) -> Sequence[UsageDay]:
+        """Return the days on which jobs ended, in order."""
+        ...
+
+
+class RateCounter(Protocol):
+    """Counts calls by client, class and bucket (`lambdas.core.rates`)."""
+
+    def count(self, client_id: str, rate_class: RateClass, now: datetime) -> Mapping[int, int]:
+        """Count one call; return the calls by bucket, this one included, of all buckets that count together."""
+        ...
+
+    def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:
+        """Take back a call that was counted at ``now``."""
         ...
 
 

@@ -32,13 +32,13 @@ def _locate(service: IntakeService, state: dict[str, Any]) -> Answer:
 
 def _mark_ready(service: IntakeService, state: dict[str, Any]) -> Answer:
     asset = service.mark_ready(_located(state), ProbeResult.model_validate(state["probed"]))
-    wanted = asset is not None and asset.auto_enhance is not None
+    wanted = asset is not None and asset.waiting_job_id is not None
     return {"outcome": "enqueue" if wanted else "done"}
 
 
 def _mark_invalid(service: IntakeService, state: dict[str, Any]) -> Answer:
     service.mark_invalid(_located(state), _probe_failure(state))
-    return {"outcome": "done"}
+    return {"outcome": "done", "job_id": service.refuse(_located(state))}
 
 
 def _enqueue(service: IntakeService, state: dict[str, Any]) -> Answer:

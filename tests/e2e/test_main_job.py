@@ -94,21 +94,6 @@ def test_a_file_that_is_fetched_in_parts(api: Api) -> None:
     assert api.http.get(str(answer.url), headers={"Range": "bytes=0-3"}).content == b"RIFF"
 
 
-def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(api: Api, cloud: Cloud, recording: bytes) -> None:
-    asset = api.create(recording)
-    key = {"pk": {"S": f"C#{api.client_id}"}, "sk": {"S": f"A#{asset['id']}"}}
-    cloud.aws("dynamodb").update_item(
-        TableName=cloud.outputs["TableName"],
-        Key=key,
-        UpdateExpression="SET auto_enhance = :wanted",
-        ExpressionAttributeValues={":wanted": {"S": '{"strength": 80, "model": "dfn3"}'}},
-    )
-    headers = {"Content-Type": asset["content_type"], "Content-MD5": asset["checksum"]}
-    assert api.put(asset["upload_url"], recording, headers).status_code == 200
-    job = _job_of(cloud, api.client_id, asset["id"])
-    assert api.finished(job)["strength"] == 80
-
-
 def test_two_clients_at_once_keep_apart(api: Api, stranger: Api, ready: dict[str, Any], recording: bytes) -> None:
     theirs = stranger.upload(recording)
     jobs = [api.enhance(ready["id"], strength).json() for strength in (11, 12, 13)]

@@ -11,8 +11,9 @@ import requests
 
 from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
 from lambdas import bootstrap
-from lambdas.core.assets import AutoEnhance
 from lambdas.core.services.assets import CreateAsset
+from lambdas.core.services.enhancements import Wish
+from lambdas.core.services.submission import SubmissionService
 from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON, pretend_work
 
@@ -192,13 +193,19 @@ def test_one_at_a_time_is_adobes_order(cloud: Cloud) -> None:
 
 
 def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, caller: dict[str, str]) -> None:
-    command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav", None, AutoEnhance(80, "dfn3"))
-    asset = bootstrap.adobe_services().assets.create(command).asset
+    command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav")
+    services = bootstrap.adobe_services()
+    made = SubmissionService(services.assets, services.enhancements, bootstrap.IDS).submit(
+        command.client_id, command, Wish(strength=80)
+    )
+    assert made.asset is not None
+    asset = made.asset.asset
     boto3.client("s3").put_object(Bucket="audio-bucket", Key=asset.object_key, Body=GOOD)
     state = cloud.uploaded(asset.id, asset.client_id)
     cloud.uploaded(asset.id, asset.client_id)
     assert cloud.drain() == 1
-    job = {"asset_id": asset.id, "id": state["enqueued"]["job_id"]}
+    assert state["enqueued"]["job_id"] == made.job.id
+    job = {"asset_id": asset.id, "id": made.job.id}
     done = show(cloud, caller, job)
     assert (done["status"], done["strength"]) == ("succeeded", 80)
 

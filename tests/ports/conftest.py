@@ -17,10 +17,13 @@ from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
     AttemptStore,
+    BatchStore,
     ClientRegistry,
     JobRepository,
+    RateCounter,
     TokenSigner,
     TokenVerifier,
+    UsageStore,
 )
 from lambdas.core.retention import Retention
 
@@ -56,6 +59,7 @@ class Stores:
     clients: ClientRegistry
     jobs: JobRepository
     attempts: AttemptStore
+    usage: UsageStore
 
 
 @pytest.fixture
@@ -84,14 +88,35 @@ def port_kind(request: pytest.FixtureRequest) -> str:
 def stores_(port_kind: str) -> Stores:
     if port_kind == "memory":
         clients, assets = stores.MemoryClientRegistry(), stores.MemoryAssetStore()
-        return Stores(assets, clients, stores.MemoryJobRepository(clients, assets), stores.MemoryAttemptStore())
+        jobs = stores.MemoryJobRepository(clients, assets)
+        return Stores(assets, clients, jobs, stores.MemoryAttemptStore(), jobs)
     table = create_table()
     return Stores(
         dynamodb.DynamoAssetStore(table, RETENTION),
         dynamodb.DynamoClientRegistry(table),
         dynamodb.DynamoJobRepository(table, RETENTION),
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
+        dynamodb.DynamoUsageStore(table),
     )
+
+
+@pytest.fixture
+def usage(stores_: Stores) -> UsageStore:
+    return stores_.usage
+
+
+@pytest.fixture
+def batches(port_kind: str) -> BatchStore:
+    if port_kind == "memory":
+        return stores.MemoryBatchStore()
+    return dynamodb.DynamoBatchStore(create_table(), RETENTION)
+
+
+@pytest.fixture
+def rates(port_kind: str) -> RateCounter:
+    if port_kind == "memory":
+        return stores.MemoryRateCounter()
+    return dynamodb.DynamoRateCounter(create_table())
 
 
 @pytest.fixture

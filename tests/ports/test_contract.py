@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
 from lambdas.adapters.aws import lanes
 from lambdas.adapters.memory.world import ManualClock
-from lambdas.core.assets import Asset, AssetStatus, AutoEnhance, object_key_of
+from lambdas.core.assets import Asset, AssetStatus, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
@@ -73,7 +73,9 @@ def the_client(stores: Stores, client_id: str = "c1") -> Client:
 
 class TestAssets:
     def test_what_is_stored_comes_back(self, stores_: Stores) -> None:
-        asset = an_asset(auto_enhance=AutoEnhance(12.5, "dfn3"), checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==")
+        asset = an_asset(
+            waiting_job_id="j9", checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==", retain_until=NOW, request_sha256="0" * 64
+        )
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset
 
@@ -172,7 +174,7 @@ class TestJobs:
     def test_after_an_end_without_a_result_it_may_be_asked_for_again(self, with_client: Stores, end: str) -> None:
         with_client.jobs.add(a_job())
         if end == "withdrawn":
-            with_client.jobs.withdraw(a_job().cancelled(NOW))
+            with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
         elif end == "cancelled":
             with_client.jobs.release(admitted(with_client, a_job()).cancelled(NOW))
         else:
@@ -232,12 +234,12 @@ class TestJobs:
 
     def test_a_withdrawn_job_waits_no_more(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        with_client.jobs.withdraw(a_job().cancelled(NOW))
+        with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
         assert with_client.jobs.oldest_queued("c1") is None
         assert with_client.jobs.queue_position(a_job()) is None
         assert the_client(with_client).queued == 0
         with pytest.raises(VersionConflictError):
-            with_client.jobs.withdraw(a_job().cancelled(NOW))
+            with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
         with pytest.raises(VersionConflictError):
             with_client.jobs.admit(a_job().admitted(NOW), max_active_total=10)
         assert (the_client(with_client).queued, the_client(with_client).leases) == (0, {})
@@ -283,7 +285,7 @@ class TestJobs:
 
     def test_an_end_is_open_until_it_was_told(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        ended = with_client.jobs.withdraw(a_job().cancelled(NOW))
+        ended = with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
         later = NOW + timedelta(seconds=1)
         assert with_client.jobs.unnoticed(NOW) == []
         assert list(with_client.jobs.unnoticed(later)) == [ended]
@@ -300,7 +302,7 @@ class TestJobs:
             with_client.jobs.add(job)
         assert [job.id for job in with_client.jobs.of_asset("c1", "a1")] == ["j1", "j2"]
         assert with_client.jobs.of_asset("c2", "a1") == []
-        with_client.jobs.withdraw(jobs[0].cancelled(NOW))
+        with_client.jobs.withdraw(jobs[0].cancelled(NOW), was=JobStatus.QUEUED)
         newest = with_client.jobs.newest("c1", JobStatus.QUEUED, limit=10)
         assert [job.id for job in newest] == ["j3", "j1"]
         assert [job.id for job in with_client.jobs.newest("c1", JobStatus.QUEUED, limit=1)] == ["j3"]
@@ -317,7 +319,7 @@ class TestJobs:
 
     def test_a_removed_job_takes_its_uniqueness_with_it_and_nobody_elses(self, with_client: Stores) -> None:
         with_client.jobs.add(a_job())
-        cancelled = with_client.jobs.withdraw(a_job().cancelled(NOW))
+        cancelled = with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
         with_client.jobs.add(a_job("j2"))
         with pytest.raises(VersionConflictError):
             with_client.jobs.remove(a_job())

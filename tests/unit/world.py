@@ -6,6 +6,7 @@ from gpu_container.contract import AudioFacts, ObjectRef, ProbeResult, WorkResul
 from lambdas.adapters.memory.stores import (
     MemoryAssetStore,
     MemoryAttemptStore,
+    MemoryBatchStore,
     MemoryClientRegistry,
     MemoryJobRepository,
 )
@@ -24,7 +25,7 @@ from lambdas.adapters.memory.world import (
     MemoryWorkflow,
     SequentialIds,
 )
-from lambdas.core.assets import Asset, AutoEnhance
+from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, output_key_of
 from lambdas.core.retention import Retention
@@ -32,18 +33,22 @@ from lambdas.core.routing import Lane, LaneSpeed
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService, CreateAsset
 from lambdas.core.services.authentication import Authenticator, TokenService
+from lambdas.core.services.batches import BatchService
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.deletion import DeletionService, EraseService
-from lambdas.core.services.enhancements import DownloadService, EnhancementService
+from lambdas.core.services.enhancements import DownloadService, EnhancementService, Wish
 from lambdas.core.services.execution import DispatchService, ExecutionService, JobRef, Processing
 from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
+from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.waiting import WaitingJobs
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
 
@@ -51,6 +56,10 @@ SPEEDS = {
     Lane.GPU: LaneSpeed({"dfn3": 0.01}, {"dfn3": 0.01}, dereverb=0, report=0, codecs=0, limit_s=2400),
     Lane.CPU: LaneSpeed({"dfn3": 0.1}, {"dfn3": 0.2}, dereverb=0, report=0, codecs=0, limit_s=600),
 }
+
+
+def an_upload(client_id: str, *, filename: str = "talk.wav") -> CreateAsset:
+    return CreateAsset(client_id, filename, 960_044, "audio/wav")
 
 
 def ref_of(job: Job) -> JobRef:
@@ -87,7 +96,11 @@ class World:
             self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
-        self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.clock)
+        self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
+        self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.clock)
+        self.submissions = SubmissionService(self.assets, self.enhancements, self.ids)
+        self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
+        self.listing = JobListing(self.jobs, self.clock)
         self.admission = AdmissionService(
             self.jobs, self.clients, self.workflow, self.queue, self.clock, self.max_active_total
         )
@@ -114,11 +127,18 @@ class World:
             self.outcomes,
             self.clock,
         )
+        self.deletion = DeletionService(self.asset_store, self.erase_queue, self.clock)
         self.housekeeping = HousekeepingService(
-            self.clients, self.asset_store, self.jobs, self.queue, self.erase_queue, self.outcomes, self.clock
+            self.clients,
+            self.asset_store,
+            self.jobs,
+            self.queue,
+            self.erase_queue,
+            self.outcomes,
+            self.deletion,
+            self.clock,
         )
         self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)
-        self.deletion = DeletionService(self.asset_store, self.erase_queue, self.clock)
         self.erasing = EraseService(
             self.asset_store, self.jobs, self.storage, self.work, self.cancelling, self.outcomes, self.clock
         )
@@ -130,9 +150,11 @@ class World:
     def client(self, name: str = "acme", *, max_active: int = 5, max_queued: int = 1000) -> tuple[Client, str]:
         return self.administration.create(name, max_active=max_active, max_queued=max_queued)
 
-    def waiting_asset(self, client_id: str, *, auto: AutoEnhance | None = None, filename: str = "talk.wav") -> Asset:
-        command = CreateAsset(client_id, filename, 960_044, "audio/wav", None, auto)
-        return self.assets.create(command).asset
+    def waiting_asset(self, client_id: str, *, filename: str = "talk.wav") -> Asset:
+        return self.assets.create(an_upload(client_id, filename=filename)).asset
+
+    def waiting_job(self, client_id: str, wish: Wish = Wish(strength=50)) -> Job:  # noqa: B008 - frozen
+        return self.submissions.submit(client_id, an_upload(client_id), wish).job
 
     def ready_asset(self, client_id: str, *, filename: str = "talk.wav", facts: AudioFacts = FACTS) -> Asset:
         asset = self.waiting_asset(client_id, filename=filename)
@@ -145,7 +167,7 @@ class World:
 
     def queued_job(self, client_id: str, *, strength: float = 93, asset: Asset | None = None) -> Job:
         asset = asset or self.ready_asset(client_id)
-        return self.enhancements.request(client_id, asset.id, strength=strength, model="dfn3")
+        return self.enhancements.request(client_id, asset.id, Wish(strength=strength, is_unique=True))
 
     def job(self, job: Job) -> Job:
         found = self.jobs.get(job.client_id, job.id)

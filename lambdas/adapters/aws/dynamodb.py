@@ -2,10 +2,10 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,15 @@ from lambdas.adapters.aws import items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
 from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus
 from lambdas.core.ports import Attempt, Clock, SlotsTaken
+from lambdas.core.rates import BUCKET_S, RateClass, bucket_of, buckets_until
 from lambdas.core.retention import Retention
+from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
@@ -64,6 +67,14 @@ class DynamoAssetStore:
         """Return the deleted assets that are not erased yet."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
 
+    def retained_until(self, moment: datetime) -> Sequence[Asset]:
+        """Return the assets that were to be kept until ``moment`` at the latest."""
+        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_RETAINED, before=moment)]
+
+    def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
+        """Return the client's newest assets, newest first."""
+        return [items.to_asset(item) for item in _newest(self._table, items.assets_pk(client_id), limit, before)]
+
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset."""
         with domain_errors(), _conflicts():
@@ -94,7 +105,7 @@ class DynamoClientRegistry:
         """Write everything but the leases and the queue's length, which change under a client all the time."""
         saved = replace(client, version=client.version + 1)
         item = items.from_client(saved)
-        fields = ("name", "secrets", "disabled", "max_active", "max_queued", "version")
+        fields = ("name", "secrets", "disabled", "max_active", "max_queued", "rate_limits", "takes_api_keys", "version")
         with domain_errors(), _conflicts():
             self._table.update_item(
                 Key=items.client_key(client.id),
@@ -121,23 +132,25 @@ class DynamoJobRepository:
 
     def add(self, job: Job) -> None:
         """Store a new job, its place in the queue and its claim to (asset, model, strength)."""
-        unique = {**items.unique_key(job), "job_id": job.id, "v": items.LAYOUT}
         absent = "attribute_not_exists(pk)"
-        reasons = self._transact(
-            [
-                {"Put": {"Item": self._item(job), "ConditionExpression": absent}},
-                {"Put": {"Item": unique, "ConditionExpression": absent}},
-                self._keep_asset(job),
-                self._count_in(job),
-                self._enqueue(job),
-            ]
-        )
-        if CONFLICT in reasons[2:3]:
-            raise DomainError(DomainErrorCode.NOT_FOUND)
-        if CONFLICT in reasons[:2]:
+        own: list[Action] = [{"Put": {"Item": self._item(job), "ConditionExpression": absent}}]
+        if job.is_unique:
+            unique = {**items.unique_key(job), "job_id": job.id, "v": items.LAYOUT}
+            own.append({"Put": {"Item": unique, "ConditionExpression": absent}})
+        queueing = self._queueing(job) if job.status is JobStatus.QUEUED else []
+        reasons = self._transact([*own, *queueing])
+        if CONFLICT in reasons[: len(own)] and CONFLICT not in reasons[len(own) : len(own) + 1]:
             raise DomainError(DomainErrorCode.ENHANCEMENT_EXISTS)
-        if reasons:
-            raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
+        _refuse_queueing(reasons[len(own) :])
+
+    def enqueue(self, job: Job) -> Job:
+        """Write a job whose upload has come and queue it."""
+        saved = replace(job, version=job.version + 1)
+        reasons = self._transact([_versioned_put(self._item(saved), job.version), *self._queueing(saved)])
+        if CONFLICT in reasons[:1]:
+            raise VersionConflictError
+        _refuse_queueing(reasons[1:])
+        return saved
 
     def get(self, client_id: str, job_id: str) -> Job | None:
         """Return the client's job, or None."""
@@ -187,13 +200,21 @@ class DynamoJobRepository:
             give_back = _update(job, "REMOVE leases.#job ADD queued :more", {":more": 1}, names={"#job": job.id})
             actions += [give_back, self._enqueue(job)]
         else:
-            actions += [_update(job, "REMOVE leases.#job", names={"#job": job.id}), self._settle_uniqueness(job)]
+            actions += [_update(job, "REMOVE leases.#job", names={"#job": job.id}), *self._settle(job)]
         return self._write(job, actions)
 
-    def withdraw(self, job: Job) -> Job:
-        """Write the job and take it off the queue."""
-        leave = {"Delete": {"Key": items.queue_key(job)}}
-        return self._write(job, [leave, _update(job, "ADD queued :less", {":less": -1}), self._settle_uniqueness(job)])
+    def withdraw(self, job: Job, *, was: JobStatus) -> Job:
+        """Write the job and take it off the queue if it was queued."""
+        leaving: list[Action] = []
+        if was is JobStatus.QUEUED:
+            leaving = [{"Delete": {"Key": items.queue_key(job)}}, _update(job, "ADD queued :less", {":less": -1})]
+        return self._write(job, [*leaving, *self._settle(job)])
+
+    def many(self, client_id: str, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Return the client's jobs of those ids, by id."""
+        keys = [items.job_key(client_id, job_id) for job_id in dict.fromkeys(job_ids)]
+        found = [items.to_job(item) for item in _get_many(self._table, keys)]
+        return {job.id: job for job in found}
 
     def oldest_queued(self, client_id: str) -> Job | None:
         """Return the client's oldest queued job, or None."""
@@ -223,19 +244,18 @@ class DynamoJobRepository:
         found = _query(self._table, KeyConditionExpression=keys, IndexName=items.GSI_ASSET)
         return [items.to_job(item) for item in found]
 
-    def newest(self, client_id: str, status: JobStatus, *, limit: int) -> Sequence[Job]:
+    def newest(self, client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
         """Return the client's newest jobs in a status, newest first."""
-        keys = Key(f"{items.GSI_CLIENT_STATUS}pk").eq(items.jobs_in_status_pk(client_id, status))
-        found = _query(
-            self._table, KeyConditionExpression=keys, IndexName=items.GSI_CLIENT_STATUS, ScanIndexForward=False
-        )
+        found = _newest(self._table, items.jobs_in_status_pk(client_id, status), None, before)
         matching = (job for job in map(items.to_job, found) if job.status is status)
         return list(islice(matching, limit))
 
     def remove(self, job: Job) -> None:
         """Forget a terminal job."""
         actions = [_versioned("Delete", {"Key": items.job_key(job.client_id, job.id)}, job.version)]
-        if job.status not in MAY_BE_ASKED_AGAIN:  # else the uniqueness is another job's by now, or nobody's
+        if (
+            job.is_unique and job.status not in MAY_BE_ASKED_AGAIN
+        ):  # else the uniqueness is another job's by now, or nobody's
             actions.append({"Delete": {"Key": items.unique_key(job)}})
         if self._transact(actions):
             raise VersionConflictError
@@ -255,7 +275,8 @@ class DynamoJobRepository:
         return ProgressKey(table=self._table.name, **items.job_key(job.client_id, job.id))
 
     def _item(self, job: Job) -> Item:
-        return items.from_job(job, expires_at=self._expires_at(job) if job.is_terminal else None)
+        may_go = job.is_terminal or job.status is JobStatus.WAITING_FOR_UPLOAD
+        return items.from_job(job, expires_at=self._expires_at(job) if may_go else None)
 
     def _expires_at(self, job: Job) -> datetime:
         return self._retention.row_expires_at(job.updated_at)
@@ -284,6 +305,24 @@ class DynamoJobRepository:
     def _count_in(self, job: Job) -> Action:
         room = "attribute_not_exists(queued) OR attribute_not_exists(max_queued) OR queued < max_queued"
         return _update(job, "ADD queued :more", {":more": 1}, condition=f"attribute_exists(pk) AND ({room})")
+
+    def _queueing(self, job: Job) -> list[Action]:
+        """Return what queues a job: refused by its asset, by the length of its client's queue."""
+        return [self._keep_asset(job), self._count_in(job), self._enqueue(job)]
+
+    def _settle(self, job: Job) -> list[Action]:
+        """Return what a job's end changes beside it: its claim to (asset, model, strength) and its day's usage."""
+        return [*([self._settle_uniqueness(job)] if job.is_unique else []), self._count_usage(job)]
+
+    def _count_usage(self, job: Job) -> Action:
+        return {
+            "Update": {
+                "Key": items.usage_key(job.client_id, day_of(job)),
+                "UpdateExpression": "SET v = :layout ADD #counter :one, audio_ms :length",
+                "ExpressionAttributeNames": {"#counter": COUNTED[job.status]},
+                "ExpressionAttributeValues": {":layout": items.LAYOUT, ":one": 1, ":length": audio_ms_of(job)},
+            }
+        }
 
     def _settle_uniqueness(self, job: Job) -> Action:
         """Give it back where the job left nothing to download; else let it go with the job's own row."""
@@ -327,6 +366,74 @@ class DynamoJobRepository:
         return []
 
 
+class DynamoBatchStore:
+    """Batches; DynamoDB forgets them with their jobs."""
+
+    def __init__(self, table: "Table", retention: Retention) -> None:
+        self._table = table
+        self._retention = retention
+
+    def add(self, batch: Batch) -> None:
+        """Store a new batch."""
+        item = items.from_batch(batch, expires_at=self._retention.row_expires_at(batch.created_at))
+        _put(self._table, item, expected_version=None)
+
+    def get(self, client_id: str, batch_id: str) -> Batch | None:
+        """Return the client's batch, or None."""
+        item = _get(self._table, items.batch_key(client_id, batch_id))
+        return items.to_batch(item) if item else None
+
+
+class DynamoUsageStore:
+    """What `DynamoJobRepository` counts."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def days(self, client_id: str, first: date, last: date) -> Sequence[UsageDay]:
+        """Return the days on which jobs ended."""
+        bounds = [items.usage_key(client_id, day)["sk"] for day in (first, last)]
+        keys = Key("pk").eq(items.client_pk(client_id)) & Key("sk").between(*bounds)
+        return [items.to_usage_day(item) for item in _query(self._table, KeyConditionExpression=keys)]
+
+
+class DynamoRateCounter:
+    """Calls by bucket, counted by DynamoDB itself: no two calls see the same number."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def count(self, client_id: str, rate_class: RateClass, now: datetime) -> Mapping[int, int]:
+        """Count one call."""
+        newest = bucket_of(now)
+        counts = self._add(client_id, rate_class, newest, 1)
+        era = newest // items.RATE_ERA_BUCKETS
+        if buckets_until(newest)[0] < era * items.RATE_ERA_BUCKETS:
+            counts |= _buckets(_get(self._table, items.rate_key(client_id, rate_class, era - 1)) or {})
+        return counts
+
+    def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:
+        """Take back a call."""
+        self._add(client_id, rate_class, bucket_of(now), -1)
+
+    def _add(self, client_id: str, rate_class: RateClass, bucket: int, change: int) -> dict[int, int]:
+        era = bucket // items.RATE_ERA_BUCKETS
+        gone_at_s = (era + 2) * items.RATE_ERA_BUCKETS * BUCKET_S
+        with domain_errors():
+            answer = self._table.update_item(
+                Key=items.rate_key(client_id, rate_class, era),
+                UpdateExpression="SET #ttl = :gone ADD #bucket :change",
+                ExpressionAttributeNames={"#ttl": "ttl", "#bucket": f"b{bucket}"},
+                ExpressionAttributeValues={":gone": gone_at_s, ":change": change},
+                ReturnValues="ALL_NEW",
+            )
+        return _buckets(answer["Attributes"])
+
+
+def _buckets(item: Item) -> dict[int, int]:
+    return {int(name[1:]): int(count) for name, count in item.items() if name[:1] == "b"}
+
+
 class DynamoAttemptStore:
     """Dispatched attempts; DynamoDB forgets them by itself."""
 
@@ -360,6 +467,39 @@ def _conflicts() -> Iterator[None]:
 def _get(table: "Table", key: dict[str, str]) -> Item | None:
     with domain_errors():
         return table.get_item(Key=key, ConsistentRead=True).get("Item")
+
+
+def _get_many(table: "Table", keys: Sequence[dict[str, str]]) -> Iterator[Item]:
+    """Read up to a hundred rows; what DynamoDB leaves out is asked for again."""
+    client = table.meta.client
+    asked: Any = {table.name: {"Keys": list(keys), "ConsistentRead": True}} if keys else {}
+    while asked:
+        with domain_errors():
+            answer = client.batch_get_item(RequestItems=asked)
+        yield from answer["Responses"].get(table.name, [])
+        asked = answer.get("UnprocessedKeys", {})
+
+
+def _newest(table: "Table", partition: str, limit: int | None, before: str | None) -> Iterator[Item]:
+    keys: ConditionBase = Key(f"{items.GSI_CLIENT_STATUS}pk").eq(partition)
+    if before is not None:
+        keys &= Key(f"{items.GSI_CLIENT_STATUS}sk").lt(before)
+    found = _query(
+        table,
+        KeyConditionExpression=keys,
+        IndexName=items.GSI_CLIENT_STATUS,
+        ScanIndexForward=False,
+        **({"Limit": limit} if limit else {}),
+    )
+    return islice(found, limit)
+
+
+def _refuse_queueing(reasons: Sequence[str]) -> None:
+    """Raise what kept a job out of the queue; the reasons are those of `DynamoJobRepository._queueing`."""
+    if CONFLICT in reasons[:1]:
+        raise DomainError(DomainErrorCode.NOT_FOUND)
+    if CONFLICT in reasons:
+        raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
 
 
 def _put(table: "Table", item: Item, *, expected_version: int | None) -> None:

@@ -3,20 +3,28 @@
 Every item carries ``v``, the version of its layout; older layouts are upgraded on reading.
 """
 
+import dataclasses
 import json
 import zlib
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gpu_container.contract import AudioFacts
-from lambdas.core.assets import Asset, AssetStatus, AutoEnhance
+from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.batches import Batch, BatchItem
 from lambdas.core.clients import DEFAULT_MAX_QUEUED, Client, SecretHash
 from lambdas.core.clock import from_text, to_text
-from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
+from lambdas.core.jobs import HOLDS_SLOT, NO_OPTIONS, Job, JobStatus
+from lambdas.core.operations import Options
+from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt
+from lambdas.core.rates import RateClass
 from lambdas.core.routing import Lane
+from lambdas.core.usage import UsageDay
 
 Item = dict[str, Any]
 """An item as boto3's table resource gives it."""
@@ -25,8 +33,14 @@ LAYOUT = 1
 GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
 QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
-SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED = "active", "ended", "deleted"
-"""Holding a slot; ended with nobody told of it; assets to be erased."""
+SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED, SWEEP_RETAINED = "active", "ended", "deleted", "retained"
+"""Holding a slot; ended with nobody told of it; assets to be erased; assets to be deleted at a time."""
+
+RATE_ERA_BUCKETS = 60
+"""Calls are counted in one row for each five minutes; DynamoDB forgets it afterwards."""
+
+OPTIONS: TypeAdapter[Options] = TypeAdapter(Options)
+BATCH_ITEMS: TypeAdapter[tuple[BatchItem, ...]] = TypeAdapter(tuple[BatchItem, ...])
 
 SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
 """The row that counts the slots taken by all clients together."""
@@ -71,6 +85,26 @@ def queue_key(job: Job) -> dict[str, str]:
     return {"pk": client_pk(job.client_id), "sk": f"{QUEUE_PREFIX}{_order(job)}"}
 
 
+def batch_key(client_id: str, batch_id: str) -> dict[str, str]:
+    """Key of a batch."""
+    return {"pk": client_pk(client_id), "sk": f"B#{batch_id}"}
+
+
+def usage_key(client_id: str, day: date) -> dict[str, str]:
+    """Key of what a client had done on a day."""
+    return {"pk": client_pk(client_id), "sk": f"D#{day.isoformat()}"}
+
+
+def rate_key(client_id: str, rate_class: RateClass, era: int) -> dict[str, str]:
+    """Key of a client's calls of a class in an era of `RATE_ERA_BUCKETS`; apart from its jobs, which are busy."""
+    return {"pk": f"R#{client_id}#{rate_class}", "sk": f"{era}"}
+
+
+def assets_pk(client_id: str) -> str:
+    """Partition of a client's assets, in their index."""
+    return f"{client_pk(client_id)}#assets"
+
+
 def jobs_of_asset_pk(client_id: str, asset_id: str) -> str:
     """Partition of an asset's jobs, in their index."""
     return f"A#{client_id}#{asset_id}"
@@ -108,6 +142,8 @@ def from_client(client: Client) -> Item:
         "leases": dict(client.leases),
         "queued": client.queued,
         "last_admitted_at": _text_or_none(client.last_admitted_at),
+        "rate_limits": {rate_class.value: limit for rate_class, limit in client.rate_limits.items()},
+        "takes_api_keys": client.takes_api_keys,
         "version": client.version,
         f"{GSI_CLIENT_STATUS}pk": "CLIENTS",
         f"{GSI_CLIENT_STATUS}sk": to_text(client.created_at),
@@ -130,13 +166,16 @@ def to_client(item: Item) -> Client:
         leases=MappingProxyType(dict(item["leases"])),
         queued=int(item.get("queued", 0)),
         last_admitted_at=_moment_or_none(item, "last_admitted_at"),
+        rate_limits=MappingProxyType(
+            {RateClass(name): int(limit) for name, limit in item.get("rate_limits", {}).items()}
+        ),
+        takes_api_keys=bool(item.get("takes_api_keys")),
         version=int(item["version"]),
     )
 
 
 def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
     """Write an asset; DynamoDB forgets it after ``expires_at``."""
-    wanted = asset.auto_enhance
     item = {
         **asset_key(asset.client_id, asset.id),
         "v": LAYOUT,
@@ -154,18 +193,25 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "facts": asset.facts.model_dump_json() if asset.facts else None,
         "error_code": asset.error_code,
         "error_message": asset.error_message,
-        "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
+        "waiting_job_id": asset.waiting_job_id,
+        "retain_until": _text_or_none(asset.retain_until),
+        "request_sha256": asset.request_sha256,
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
     if asset.is_deleted:
-        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+        return item | _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+    item |= {
+        f"{GSI_CLIENT_STATUS}pk": assets_pk(asset.client_id),
+        f"{GSI_CLIENT_STATUS}sk": order_of(asset.created_at, asset.id),
+    }
+    if asset.retain_until:
+        item |= _sweep_keys(SWEEP_RETAINED, asset.id, since=asset.retain_until)
     return item
 
 
 def to_asset(item: Item) -> Asset:
     """Read an asset."""
-    wanted = json.loads(item["auto_enhance"]) if item.get("auto_enhance") else None
     return Asset(
         id=item["asset_id"],
         client_id=item["client_id"],
@@ -181,7 +227,9 @@ def to_asset(item: Item) -> Asset:
         facts=AudioFacts.model_validate_json(item["facts"]) if item.get("facts") else None,
         error_code=item.get("error_code"),
         error_message=item.get("error_message"),
-        auto_enhance=AutoEnhance(wanted["strength"], wanted["model"]) if wanted else None,
+        waiting_job_id=item.get("waiting_job_id"),
+        retain_until=_moment_or_none(item, "retain_until"),
+        request_sha256=item.get("request_sha256"),
         version=int(item["version"]),
     )
 
@@ -211,6 +259,14 @@ def from_job(job: Job, *, expires_at: datetime | None) -> Item:
         "output_size_bytes": job.output_size_bytes,
         "error_code": job.error_code,
         "error_message": job.error_message,
+        "options": _options(job.options) or None,
+        # Absent is True: rows from before there was a choice.
+        "is_unique": None if job.is_unique else False,
+        "batch_id": job.batch_id,
+        "reference": job.reference,
+        "audio_s": None if job.audio_s is None else Decimal(str(job.audio_s)),
+        "artifacts": dict(job.artifacts) or None,
+        "request_sha256": job.request_sha256,
         "notified_at": _text_or_none(job.notified_at),
         "version": job.version,
         "ttl": int(expires_at.timestamp()) if expires_at else None,
@@ -241,8 +297,53 @@ def to_job(item: Item) -> Job:
         output_size_bytes=int(item["output_size_bytes"]) if "output_size_bytes" in item else None,
         error_code=item.get("error_code"),
         error_message=item.get("error_message"),
+        options=OPTIONS.validate_python(json.loads(item["options"])) if item.get("options") else NO_OPTIONS,
+        is_unique=bool(item.get("is_unique", True)),
+        batch_id=item.get("batch_id"),
+        reference=item.get("reference"),
+        audio_s=float(item["audio_s"]) if "audio_s" in item else None,
+        artifacts=MappingProxyType(dict(item.get("artifacts", {}))),
+        request_sha256=item.get("request_sha256"),
         notified_at=_moment_or_none(item, "notified_at"),
         version=int(item["version"]),
+    )
+
+
+def from_batch(batch: Batch, *, expires_at: datetime) -> Item:
+    """Write a batch; DynamoDB forgets it after ``expires_at``."""
+    return {
+        **batch_key(batch.client_id, batch.id),
+        "v": LAYOUT,
+        "batch_id": batch.id,
+        "client_id": batch.client_id,
+        "created_at": to_text(batch.created_at),
+        "items": BATCH_ITEMS.dump_json(batch.items).decode(),
+        "reference": batch.reference,
+        "request_sha256": batch.request_sha256,
+        "ttl": int(expires_at.timestamp()),
+    }
+
+
+def to_batch(item: Item) -> Batch:
+    """Read a batch."""
+    return Batch(
+        id=item["batch_id"],
+        client_id=item["client_id"],
+        created_at=from_text(item["created_at"]),
+        items=BATCH_ITEMS.validate_json(item["items"]),
+        reference=item.get("reference"),
+        request_sha256=item.get("request_sha256"),
+    )
+
+
+def to_usage_day(item: Item) -> UsageDay:
+    """Read a day."""
+    return UsageDay(
+        day=date.fromisoformat(item["sk"].removeprefix("D#")),
+        succeeded=int(item.get("succeeded", 0)),
+        failed=int(item.get("failed", 0)),
+        cancelled=int(item.get("cancelled", 0)),
+        audio_s=int(item.get("audio_ms", 0)) / 1000,
     )
 
 
@@ -277,7 +378,13 @@ def to_attempt(item: Item) -> Attempt:
 
 
 def _order(job: Job) -> str:
-    return f"{to_text(job.requested_at)}#{job.id}"
+    return order_of(job.requested_at, job.id)
+
+
+def _options(options: Options) -> str:
+    """Write what was asked for; nothing where nothing was."""
+    asked = {name: value for name, value in dataclasses.asdict(options).items() if value is not None}
+    return json.dumps(asked) if asked else ""
 
 
 def _job_indexes(job: Job) -> Item:

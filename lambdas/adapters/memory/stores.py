@@ -1,17 +1,22 @@
 """The stores as dictionaries: for unit tests, held to the same contract as DynamoDB's (``tests/ports``)."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from types import MappingProxyType
 
 from gpu_container.contract import ProgressKey
 from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus
+from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt, SlotsTaken
+from lambdas.core.rates import RateClass, bucket_of, buckets_until
+from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
 
 
 class MemoryAssetStore:
@@ -41,6 +46,17 @@ class MemoryAssetStore:
     def deleted_before(self, moment: datetime) -> Sequence[Asset]:
         """Return the deleted assets that are not erased yet."""
         return [asset for asset in self._items.values() if asset.is_deleted and asset.updated_at < moment]
+
+    def retained_until(self, moment: datetime) -> Sequence[Asset]:
+        """Return the assets that were to be kept until ``moment`` at the latest."""
+        living = [asset for asset in self._items.values() if not asset.is_deleted]
+        return [asset for asset in living if asset.retain_until is not None and asset.retain_until < moment]
+
+    def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
+        """Return the client's newest assets, newest first."""
+        own = [asset for asset in self._items.values() if asset.client_id == client_id and not asset.is_deleted]
+        places = {order_of(asset.created_at, asset.id): asset for asset in own}
+        return [places[place] for place in sorted(places, reverse=True) if before is None or place < before][:limit]
 
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset."""
@@ -100,19 +116,27 @@ class MemoryJobRepository:
         self._assets = assets
         self._items: dict[tuple[str, str], Job] = {}
         self._unique: dict[tuple[str, str, str, float], str] = {}
+        self._usage: dict[tuple[str, date], UsageDay] = {}
 
     def add(self, job: Job) -> None:
-        """Store a new job and queue it."""
-        client, asset = self._clients.get(job.client_id), self._assets.get(job.client_id, job.asset_id)
-        if client is None or asset is None or asset.status is not AssetStatus.READY:
-            raise DomainError(DomainErrorCode.NOT_FOUND)
-        if (job.client_id, job.id) in self._items or _identity(job) in self._unique:
+        """Store a new job, and queue it unless it waits for its upload."""
+        queued = job.status is JobStatus.QUEUED
+        if queued:
+            self._keep_asset(job)
+        if (job.client_id, job.id) in self._items or (job.is_unique and _identity(job) in self._unique):
             raise DomainError(DomainErrorCode.ENHANCEMENT_EXISTS)
-        if client.queued >= client.max_queued:
-            raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
+        if queued:
+            self._count_in(job)
         self._items[job.client_id, job.id] = job
-        self._unique[_identity(job)] = job.id
-        self._count(job, queued=1)
+        if job.is_unique:
+            self._unique[_identity(job)] = job.id
+
+    def enqueue(self, job: Job) -> Job:
+        """Write a job whose upload has come and queue it."""
+        self._check(job)
+        self._keep_asset(job)
+        self._count_in(job)
+        return self.save(job)
 
     def get(self, client_id: str, job_id: str) -> Job | None:
         """Return the client's job, or None."""
@@ -144,15 +168,26 @@ class MemoryJobRepository:
         self.drop_lease(job.client_id, job.id)
         if job.status is JobStatus.QUEUED:
             self._count(job, queued=1)
-        self._give_back_uniqueness(job)
+        self._settle(job)
         return saved
 
-    def withdraw(self, job: Job) -> Job:
+    def withdraw(self, job: Job, *, was: JobStatus) -> Job:
         """Write the job and take it off the queue, both or neither."""
         saved = self.save(job)
-        self._count(job, queued=-1)
-        self._give_back_uniqueness(job)
+        if was is JobStatus.QUEUED:
+            self._count(job, queued=-1)
+        self._settle(job)
         return saved
+
+    def many(self, client_id: str, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Return the client's jobs of those ids, by id."""
+        found = (self.get(client_id, job_id) for job_id in job_ids)
+        return {job.id: job for job in found if job is not None}
+
+    def days(self, client_id: str, first: date, last: date) -> Sequence[UsageDay]:
+        """Return the days on which jobs ended."""
+        own = [usage for (owner, _), usage in self._usage.items() if owner == client_id]
+        return sorted((usage for usage in own if first <= usage.day <= last), key=lambda usage: usage.day)
 
     def oldest_queued(self, client_id: str) -> Job | None:
         """Return the client's oldest queued job, or None."""
@@ -176,9 +211,11 @@ class MemoryJobRepository:
         """Return every job of an asset, oldest first."""
         return [job for job in self._of_client(client_id) if job.asset_id == asset_id]
 
-    def newest(self, client_id: str, status: JobStatus, *, limit: int) -> Sequence[Job]:
+    def newest(self, client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
         """Return the client's newest jobs in a status."""
-        return [job for job in self._of_client(client_id) if job.status is status][: -limit - 1 : -1]
+        found = [job for job in self._of_client(client_id) if job.status is status]
+        earlier = [job for job in found if before is None or order_of(job.requested_at, job.id) < before]
+        return earlier[: -limit - 1 : -1]
 
     def remove(self, job: Job) -> None:
         """Forget a terminal job."""
@@ -219,7 +256,25 @@ class MemoryJobRepository:
         if client is not None:
             self._clients.change(job.client_id, queued=client.queued + queued)
 
-    def _give_back_uniqueness(self, job: Job) -> None:
+    def _keep_asset(self, job: Job) -> None:
+        asset = self._assets.get(job.client_id, job.asset_id)
+        if self._clients.get(job.client_id) is None or asset is None or asset.status is not AssetStatus.READY:
+            raise DomainError(DomainErrorCode.NOT_FOUND)
+
+    def _count_in(self, job: Job) -> None:
+        client = self._clients.get(job.client_id)
+        if client is not None and client.queued >= client.max_queued:
+            raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
+        self._count(job, queued=1)
+
+    def _settle(self, job: Job) -> None:
+        """Give back uniqueness where nothing came of the job, and count it."""
+        if job.is_terminal:
+            key = (job.client_id, day_of(job))
+            usage = self._usage.get(key, UsageDay(key[1]))
+            counter = COUNTED[job.status]
+            counted = {counter: getattr(usage, counter) + 1, "audio_s": usage.audio_s + audio_ms_of(job) / 1000}
+            self._usage[key] = replace(usage, **counted)
         if job.status in MAY_BE_ASKED_AGAIN and self._unique.get(_identity(job)) == job.id:
             del self._unique[_identity(job)]
 
@@ -227,6 +282,41 @@ class MemoryJobRepository:
         stored = self._items.get((job.client_id, job.id))
         if stored is None or stored.version != job.version:
             raise VersionConflictError
+
+
+class MemoryBatchStore:
+    """Batches by client and id."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], Batch] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Store a new batch."""
+        key = (batch.client_id, batch.id)
+        if key in self._items:
+            raise VersionConflictError
+        self._items[key] = batch
+
+    def get(self, client_id: str, batch_id: str) -> Batch | None:
+        """Return the client's batch, or None."""
+        return self._items.get((client_id, batch_id))
+
+
+class MemoryRateCounter:
+    """Calls by client, class and bucket."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, RateClass, int]] = Counter()
+
+    def count(self, client_id: str, rate_class: RateClass, now: datetime) -> Mapping[int, int]:
+        """Count one call."""
+        newest = bucket_of(now)
+        self._counts[client_id, rate_class, newest] += 1
+        return {bucket: self._counts[client_id, rate_class, bucket] for bucket in buckets_until(newest)}
+
+    def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:
+        """Take back a call."""
+        self._counts[client_id, rate_class, bucket_of(now)] -= 1
 
 
 class MemoryAttemptStore:

@@ -1,22 +1,35 @@
 """Registering recordings and looking at them."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from lambdas.core.assets import Asset, AutoEnhance, object_key_of
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.assets import Asset, object_key_of
+from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
+from lambdas.core.idempotency import IdempotencyKey
+from lambdas.core.paging import Page, from_cursor, order_of, to_cursor
 from lambdas.core.ports import AssetStore, AudioLinks, Clock, IdFactory
 
 
 @dataclass(frozen=True)
 class CreateAsset:
-    """What a client declares of a recording before it uploads it; ``auto_enhance`` starts by itself afterwards."""
+    """What a client declares of a recording before it uploads it.
+
+    Attributes
+    ----------
+    idempotency
+        Names the asset, so that the same request twice makes one.
+    waiting_job_id
+        The enhancement that starts by itself afterwards.
+    """
 
     client_id: str
     filename: str
     size_bytes: int
     content_type: str
     checksum_md5: str | None = None
-    auto_enhance: AutoEnhance | None = None
+    retain_hours: int | None = None
+    idempotency: IdempotencyKey | None = None
+    waiting_job_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,9 @@ class AssetService:
     ids: IdFactory
 
     def create(self, command: CreateAsset) -> AssetView:
-        """Register a recording and say where to upload it."""
-        now, asset_id = self.clock.now(), self.ids.new_id()
+        """Register a recording and say where to upload it; raises `DomainError` IDEMPOTENCY_MISMATCH."""
+        now, key = self.clock.now(), command.idempotency
+        asset_id = key.derived_id("asset") if key else self.ids.new_id()
         asset = Asset(
             id=asset_id,
             client_id=command.client_id,
@@ -49,14 +63,34 @@ class AssetService:
             object_key=object_key_of(command.client_id, asset_id),
             created_at=now,
             updated_at=now,
-            auto_enhance=command.auto_enhance,
+            waiting_job_id=command.waiting_job_id,
+            retain_until=now + timedelta(hours=command.retain_hours) if command.retain_hours else None,
+            request_sha256=key.request_sha256 if key else None,
         )
-        self.assets.add(asset)
+        try:
+            self.assets.add(asset)
+        except VersionConflictError:
+            asset = self._made_before(asset)
         return self._view(asset)
 
     def show(self, client_id: str, asset_id: str) -> AssetView:
         """Return the client's asset; raises `DomainError` NOT_FOUND."""
         return self._view(existing_asset(self.assets, client_id, asset_id))
+
+    def page(self, client_id: str, *, limit: int, cursor: str | None = None) -> Page[Asset]:
+        """Return some of the client's assets, newest first."""
+        before = from_cursor(cursor) if cursor else None
+        found = self.assets.newest(client_id, limit=limit + 1, before=before)
+        shown = found[:limit]
+        more = len(found) > limit
+        return Page(shown, to_cursor(order_of(shown[-1].created_at, shown[-1].id)) if more else None)
+
+    def _made_before(self, asset: Asset) -> Asset:
+        """Return what the same request has made already."""
+        known = existing_asset(self.assets, asset.client_id, asset.id)
+        if known.request_sha256 != asset.request_sha256:
+            raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH)
+        return known
 
     def _view(self, asset: Asset) -> AssetView:
         return AssetView(asset, self.storage.upload_url(asset) if asset.is_waiting else None)

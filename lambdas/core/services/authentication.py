@@ -1,12 +1,17 @@
 """Who is calling: an API key that names a client, and a token that proves it."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from lambdas.core.clients import Client, is_client_id
+from lambdas.core.clients import Client, SecretHash, is_client_id
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.ports import ClientRegistry, Clock, TokenSigner, TokenVerifier
 
 CLIENT_CREDENTIALS = "client_credentials"
+
+KEY_REMEMBERED = timedelta(minutes=5)
+KEYS_REMEMBERED = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,69 @@ class Authenticator:
         if claims.get("client_id") != client.id:
             raise DomainError(DomainErrorCode.API_KEY_UNKNOWN, "the token belongs to another client")
         return client
+
+
+@dataclass
+class KeyAuthenticator:
+    """Checks a call that proves itself by one header: a token, or an API key where the client takes them.
+
+    An API key is ``<client id>.<secret>``; what has been found right is remembered for a while, as a hash: scrypt is
+    slow on purpose.
+    """
+
+    clients: ClientRegistry
+    verifier: TokenVerifier
+    clock: Clock
+    _known: dict[bytes, tuple[datetime, SecretHash]] = field(default_factory=dict, init=False)
+
+    def authenticate(self, *, bearer: str | None, api_key: str | None) -> Client:
+        """Return the calling client.
+
+        Parameters
+        ----------
+        api_key
+            A whole key, or beside a token only the client's id, which then has to be the token's.
+
+        Raises
+        ------
+        DomainError
+            TOKEN_INVALID, API_KEY_MISSING or API_KEY_UNKNOWN.
+        """
+        if bearer:
+            return self._by_token(bearer, api_key)
+        if not api_key:
+            raise DomainError(DomainErrorCode.API_KEY_MISSING)
+        return self._by_key(api_key)
+
+    def _by_token(self, bearer: str, client_id: str | None) -> Client:
+        claims = self.verifier.verify(bearer, now=self.clock.now())
+        if claims is None:
+            raise DomainError(DomainErrorCode.TOKEN_INVALID)
+        owner = str(claims.get("client_id", ""))
+        client = self.clients.get(owner) if is_client_id(owner) else None
+        if client is None or client.disabled or (client_id or owner).partition(".")[0] != owner:
+            raise DomainError(DomainErrorCode.API_KEY_UNKNOWN)
+        return client
+
+    def _by_key(self, api_key: str) -> Client:
+        client_id, _, secret = api_key.partition(".")
+        client = self.clients.get(client_id) if is_client_id(client_id) else None
+        if client is None or client.disabled or not client.takes_api_keys or not self._is_right(client, secret):
+            raise DomainError(DomainErrorCode.API_KEY_UNKNOWN)
+        return client
+
+    def _is_right(self, client: Client, secret: str) -> bool:
+        now, digest = self.clock.now(), hashlib.sha256(f"{client.id}.{secret}".encode()).digest()
+        checked_at, found = self._known.get(digest, (None, None))
+        if checked_at is not None and found in client.secrets and now - checked_at < KEY_REMEMBERED:
+            return True
+        right = next((known for known in client.secrets if known.matches(secret)), None)
+        if right is None:
+            return False
+        if len(self._known) >= KEYS_REMEMBERED:
+            self._known.clear()
+        self._known[digest] = (now, right)
+        return True
 
 
 @dataclass(frozen=True)

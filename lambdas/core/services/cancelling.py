@@ -53,8 +53,8 @@ class CancelService:
 
     def _end(self, job: Job) -> Job:
         cancelled = job.cancelled(self.clock.now())
-        if job.status is JobStatus.QUEUED:
-            saved = self.jobs.withdraw(cancelled)
+        if job.status in {JobStatus.QUEUED, JobStatus.WAITING_FOR_UPLOAD}:
+            saved = self.jobs.withdraw(cancelled, was=job.status)
             self.outcomes.tell_safely(job.client_id, job.id)  # there is no execution that would
         else:
             saved = self.jobs.release(cancelled)

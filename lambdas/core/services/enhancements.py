@@ -2,13 +2,18 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
+from gpu_container.contract import OutputFormat
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.errors import DomainError, DomainErrorCode
-from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.operations import STRENGTH_MAX, STRENGTH_MIN
+from lambdas.core.idempotency import IdempotencyKey
+from lambdas.core.jobs import NO_OPTIONS, Job, JobStatus
+from lambdas.core.operations import MODEL_DEFAULT, STRENGTH_MAX, STRENGTH_MIN, Options
 from lambdas.core.ports import AdmissionQueue, AssetStore, AudioLinks, Clock, IdFactory, JobRepository
 from lambdas.core.retention import Retention
 from lambdas.core.services.assets import existing_asset
@@ -16,6 +21,58 @@ from lambdas.core.services.assets import existing_asset
 logger = logging.getLogger(__name__)
 
 MAX_STEM_LENGTH = 200
+
+
+class Artifact(StrEnum):
+    """What may lie beside a result; stored, append-only."""
+
+    REPORT = "report"
+    SPECTROGRAM = "spectrogram"
+    WAVEFORM = "waveform"
+    PEAKS = "peaks"
+
+
+ARTIFACT_TYPES: Mapping[Artifact, tuple[str, str]] = MappingProxyType(
+    {
+        Artifact.REPORT: ("json", "application/json"),
+        Artifact.SPECTROGRAM: ("png", "image/png"),
+        Artifact.WAVEFORM: ("png", "image/png"),
+        Artifact.PEAKS: ("json", "application/json"),
+    }
+)
+"""Extension and media type."""
+
+FORMAT_TYPES: Mapping[OutputFormat, str] = MappingProxyType(
+    {
+        OutputFormat.WAV: "audio/wav",
+        OutputFormat.FLAC: "audio/flac",
+        OutputFormat.MP3: "audio/mpeg",
+        OutputFormat.M4A: "audio/mp4",
+        OutputFormat.OPUS: "audio/opus",
+        OutputFormat.OGG: "audio/ogg",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What shall be done with a recording, whichever it is.
+
+    Attributes
+    ----------
+    is_unique
+        Whether the same model and strength may not be asked for twice of one asset, as Adobe has it.
+    batch_id, reference
+        The batch it belongs to, and the client's own word for it.
+    """
+
+    strength: float
+    model: str = MODEL_DEFAULT
+    options: Options = NO_OPTIONS
+    is_unique: bool = False
+    batch_id: str | None = None
+    reference: str | None = None
+    idempotency: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True)
@@ -29,49 +86,78 @@ class EnhancementService:
     ids: IdFactory
     retention: Retention
 
-    def request(self, client_id: str, asset_id: str, *, strength: float, model: str) -> Job:
+    def request(self, client_id: str, asset_id: str, wish: Wish) -> Job:
         """Queue an enhancement of an asset whose bytes are ready.
 
         Raises
         ------
         DomainError
             NOT_FOUND, ASSET_NOT_UPLOADED, ASSET_NOT_ENHANCEABLE (also once the upload's time is over),
-            ENHANCEMENT_EXISTS, QUEUE_FULL or PARAMETER_INVALID.
+            ENHANCEMENT_EXISTS, IDEMPOTENCY_MISMATCH, QUEUE_FULL or PARAMETER_INVALID.
         """
         asset = existing_asset(self.assets, client_id, asset_id)
         if asset.is_waiting:
             raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED)
         if asset.status is AssetStatus.INVALID or self.retention.is_over(asset.updated_at, now=self.clock.now()):
             raise DomainError(DomainErrorCode.ASSET_NOT_ENHANCEABLE)
-        return self.enqueue(asset, strength=strength, model=model)
-
-    def enqueue(self, asset: Asset, *, strength: float, model: str, job_id: str | None = None) -> Job:
-        """Queue an enhancement of a ready asset and wake its client's admission."""
-        if not STRENGTH_MIN <= strength <= STRENGTH_MAX:
-            raise DomainError(DomainErrorCode.PARAMETER_INVALID, "strength is out of range")
-        now = self.clock.now()
-        job = Job(
-            id=job_id or self.ids.new_id(),
-            client_id=asset.client_id,
-            asset_id=asset.id,
-            strength=strength,
-            model=model,
-            requested_at=now,
-            updated_at=now,
-        )
-        self.jobs.add(job)
+        job = self._job(asset, wish, JobStatus.QUEUED)
+        stored = self._add(replace(job, audio_s=asset.facts.duration_s if asset.facts else None))
         try:
             self.queue.tick(job.client_id)
         except DomainError:
             # The job is there: its client must learn its id. The sweeper makes the tick good within a minute.
             logger.exception("the wake-up of admission was lost", extra={"job_id": job.id})
+        return stored
+
+    def expect(self, asset: Asset, wish: Wish) -> Job:
+        """Make the enhancement that an asset names and that starts by itself when the bytes are there and good.
+
+        Raises
+        ------
+        DomainError
+            IDEMPOTENCY_MISMATCH or PARAMETER_INVALID.
+        """
+        job = self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD)
+        return self._add(replace(job, id=asset.waiting_job_id or job.id))
+
+    def show(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> Job:
+        """Return the client's enhancement, of that asset where it is named; raises `DomainError` NOT_FOUND."""
+        job = self.jobs.get(client_id, job_id)
+        if job is None or asset_id not in {None, job.asset_id}:
+            raise DomainError(DomainErrorCode.NOT_FOUND)
         return job
 
-    def show(self, client_id: str, asset_id: str, job_id: str) -> Job:
-        """Return the client's enhancement of that asset; raises `DomainError` NOT_FOUND."""
-        job = self.jobs.get(client_id, job_id)
-        if job is None or job.asset_id != asset_id:
-            raise DomainError(DomainErrorCode.NOT_FOUND)
+    def _job(self, asset: Asset, wish: Wish, status: JobStatus) -> Job:
+        if not STRENGTH_MIN <= wish.strength <= STRENGTH_MAX:
+            raise DomainError(DomainErrorCode.PARAMETER_INVALID, "strength is out of range")
+        now, key = self.clock.now(), wish.idempotency
+        return Job(
+            id=key.derived_id("job") if key else self.ids.new_id(),
+            client_id=asset.client_id,
+            asset_id=asset.id,
+            strength=wish.strength,
+            model=wish.model,
+            requested_at=now,
+            updated_at=now,
+            status=status,
+            options=wish.options,
+            is_unique=wish.is_unique,
+            batch_id=wish.batch_id,
+            reference=wish.reference,
+            request_sha256=key.request_sha256 if key else None,
+        )
+
+    def _add(self, job: Job) -> Job:
+        """Store the job; what the same request has made before is the answer to its repetition."""
+        try:
+            self.jobs.add(job)
+        except DomainError as error:
+            known = self.jobs.get(job.client_id, job.id) if job.request_sha256 else None
+            if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS or known is None:
+                raise
+            if known.request_sha256 != job.request_sha256:
+                raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from error
+            return known
         return job
 
     def queue_position(self, job: Job) -> int | None:
@@ -87,24 +173,42 @@ class DownloadService:
     enhancements: EnhancementService
     storage: AudioLinks
 
-    def url(self, client_id: str, asset_id: str, job_id: str) -> str:
+    def url(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> str:
         """Return a link to the enhanced audio; raises `DomainError` NOT_FOUND until the job has succeeded."""
-        job = self.enhancements.show(client_id, asset_id, job_id)
+        job = self.enhancements.show(client_id, job_id, asset_id=asset_id)
         if job.status is not JobStatus.SUCCEEDED or job.output_key is None:
             raise DomainError(DomainErrorCode.NOT_FOUND)
-        asset = existing_asset(self.assets, client_id, asset_id)
+        asset = existing_asset(self.assets, client_id, job.asset_id)
+        wanted = job.options.output_format
         return self.storage.download_url(
             job.output_key,
             job.output_version_id,
             filename=download_name(asset, job),
-            content_type=asset.content_type,
+            content_type=FORMAT_TYPES[wanted] if wanted else asset.content_type,
+        )
+
+    def artifact_url(self, client_id: str, job_id: str, artifact: Artifact) -> str:
+        """Return a link to what lies beside the result; raises `DomainError` NOT_FOUND where there is none."""
+        job = self.enhancements.show(client_id, job_id)
+        key = job.artifacts.get(artifact)
+        if job.status is not JobStatus.SUCCEEDED or key is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND)
+        asset = existing_asset(self.assets, client_id, job.asset_id)
+        extension, content_type = ARTIFACT_TYPES[artifact]
+        stem = PurePosixPath(download_name(asset, job)).stem
+        return self.storage.download_url(
+            key, None, filename=f"{stem}-{artifact}.{extension}", content_type=content_type
         )
 
 
 def download_name(asset: Asset, job: Job) -> str:
-    """Return ``<stem>-enhanced-<strength>p.<ext>``: the extension follows the filename, or the bytes if it has none."""
+    """Return ``<stem>-enhanced-<strength>p.<ext>``.
+
+    The extension is the wanted format's, else the filename's, or the bytes' if it has none.
+    """
     path = PurePosixPath(asset.filename)
-    extension = path.suffix or (f".{asset.facts.container}" if asset.facts else "")
+    own = path.suffix or (f".{asset.facts.container}" if asset.facts else "")
+    extension = f".{job.options.output_format}" if job.options.output_format else own
     stem = path.stem[:MAX_STEM_LENGTH]
     strength = str(int(job.strength)) if math.floor(job.strength) == job.strength else str(job.strength)
     return f"{stem}-enhanced-{strength}p{extension}"

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
+from gpu_container.contract import (
+    DEFAULT_TRUE_PEAK_DBTP,
+    AudioFacts,
+    Dereverb,
+    ObjectRef,
+    ReportLevel,
+    WorkOrder,
+    WorkResult,
+)
 from lambdas.core.assets import Asset, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
@@ -21,6 +29,7 @@ from lambdas.core.ports import (
     JobRepository,
 )
 from lambdas.core.routing import Lane, Work
+from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.failures import Failure
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
@@ -89,7 +98,13 @@ class ExecutionService:
         if job is not None:
             now, output = self.clock.now(), result.output
             self.jobs.release(
-                job.succeeded(key=output.key, version_id=output.version_id, size_bytes=result.size_bytes, now=now)
+                job.succeeded(
+                    key=output.key,
+                    version_id=output.version_id,
+                    size_bytes=result.size_bytes,
+                    now=now,
+                    artifacts=artifacts_of(result),
+                )
             )
             self.telemetry.processed(result, job.lane or Lane.GPU)
             logger.info("succeeded", extra={"job_id": job.id, "attempt": job.attempt})
@@ -178,8 +193,8 @@ class DispatchService:
             model=job.model,
             channels=facts.channels if facts else 1,
             duration_s=facts.duration_s if facts else 0.0,
-            dereverb=processing.dereverb is not Dereverb.OFF,
-            report=processing.report is not ReportLevel.NONE,
+            dereverb=(job.options.dereverb or processing.dereverb) is not Dereverb.OFF,
+            report=(job.options.report or processing.report) is not ReportLevel.NONE,
         )
 
     def _remember(self, attempt: Attempt, job: Job) -> None:
@@ -189,7 +204,9 @@ class DispatchService:
 
     def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
         audio, work = self.processing.audio_bucket, self.processing.work_bucket
-        dereverb = self.processing.dereverb
+        options = job.options
+        dereverb = options.dereverb or self.processing.dereverb
+        peak_dbtp = options.true_peak_dbtp
         return WorkOrder(
             job_id=job.id,
             attempt=job.attempt,
@@ -199,7 +216,10 @@ class DispatchService:
             strength=job.strength,
             model=job.model,
             dereverb=dereverb,
-            report=self.processing.report,
+            output_format=options.output_format,
+            loudness_lufs=options.loudness_lufs,
+            true_peak_dbtp=DEFAULT_TRUE_PEAK_DBTP if peak_dbtp is None else peak_dbtp,
+            report=options.report or self.processing.report,
             wet=ObjectRef(bucket=work, key=wet_key_of(asset, job.model, dereverb)),
             task_token=task_token,
             progress=self.jobs.progress_key(job),
@@ -209,6 +229,12 @@ class DispatchService:
 def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
     """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
     return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
+
+
+def artifacts_of(result: WorkResult) -> dict[str, str]:
+    """Return the keys of what lies beside a result, by name; nothing but what does lie beside it."""
+    refs = ((name.value, getattr(result, name.value)) for name in Artifact)
+    return {name: ref.key for name, ref in refs if ref is not None and ref.key.startswith(result.output.key)}
 
 
 def inference_id_of(job: Job, task_token: str) -> str:
@@ -243,13 +269,16 @@ def mismatch(asset: Asset, job: Job, result: WorkResult, *, size_bytes: int | No
         return "the output's size differs from the worker's count"
     if result.nan_count:
         return "the output holds samples that are not numbers"
-    return _facts_mismatch(asset, result)
+    return _facts_mismatch(asset, job, result)
 
 
-def _facts_mismatch(asset: Asset, result: WorkResult) -> str | None:
+def _facts_mismatch(asset: Asset, job: Job, result: WorkResult) -> str | None:
     before, after = asset.facts, result.facts
     if before is None:
         return None
+    if job.options.output_format is not None:
+        # Another format may take another rate, never another length.
+        return _length_mismatch(before, after)
     if before.channels != after.channels:
         return "the output's channels differ from the input's"
     # Sound whose codec cannot be written is written in another, which may not take its rate: Vorbis in WebM is Opus
@@ -258,6 +287,10 @@ def _facts_mismatch(asset: Asset, result: WorkResult) -> str | None:
         return "the output's rate differs from the input's"
     if before.container in LOSSLESS and before.frames != after.frames:
         return "the output's length differs from the input's"
+    return _length_mismatch(before, after)
+
+
+def _length_mismatch(before: AudioFacts, after: AudioFacts) -> str | None:
     if abs(before.duration_s - after.duration_s) > LOSSY_TOLERANCE_S:
         return "the output's duration differs from the input's"
     return None

@@ -11,7 +11,7 @@ from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import HOLDS_SLOT
 from lambdas.core.ports import AdmissionQueue, AssetStore, ClientRegistry, Clock, EraseQueue, JobRepository
-from lambdas.core.services.deletion import LATE_WRITERS
+from lambdas.core.services.deletion import LATE_WRITERS, DeletionService
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.workflow import EXECUTION_TIMEOUT_S
 
@@ -39,6 +39,7 @@ class Tidied:
     woken: int = 0
     told: int = 0
     freed: int = 0
+    retired: int = 0
     erasing: int = 0
     oldest_queued_s: int = 0
 
@@ -53,12 +54,14 @@ class HousekeepingService:
     queue: AdmissionQueue
     erasing: EraseQueue
     outcomes: OutcomeService
+    deletion: DeletionService
     clock: Clock
 
     def tidy(self) -> Tidied:
         """Do everything that is due."""
         now, clients = self.clock.now(), self.clients.all()
         untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
+        kept_long_enough = self.assets.retained_until(now)
         deleted = self.assets.deleted_before(now - LATE_WRITERS)
         waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
@@ -66,6 +69,7 @@ class HousekeepingService:
             oldest_queued_s=max((self._waits_s(client, now) for client in waiting), default=0),
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
+            retired=_each(kept_long_enough, lambda asset: self.deletion.delete(asset.client_id, asset.id)),
             erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),

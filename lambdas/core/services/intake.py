@@ -1,14 +1,13 @@
 """Settling an upload: is it there, is it what was declared, is it audio? S3's events come twice, late and unordered."""
 
 import logging
-import uuid
 from dataclasses import dataclass
 
 from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.ports import AssetStore, AudioObjects, Clock
-from lambdas.core.services.enhancements import EnhancementService
+from lambdas.core.services.waiting import WaitingJobs
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class IntakeService:
 
     assets: AssetStore
     storage: AudioObjects
-    enhancements: EnhancementService
+    waiting: WaitingJobs
     clock: Clock
 
     def locate(self, object_key: str) -> Located | None:
@@ -78,7 +77,7 @@ class IntakeService:
         return self.assets.save(refused)
 
     def enqueue(self, located: Located) -> str | None:
-        """Start the enhancement that was asked for with the upload; returns the job's id, None for a deleted asset.
+        """Queue the enhancement that waits for this upload; returns its id, None where there is none to queue.
 
         Raises
         ------
@@ -86,25 +85,22 @@ class IntakeService:
             While the client's queue is full: the upload's owner cannot ask again, so the step does.
         """
         asset = self.assets.get(located.client_id, located.asset_id)
-        if asset is None or asset.auto_enhance is None:
+        if asset is None or asset.waiting_job_id is None:
             return None
-        wanted = asset.auto_enhance
-        # The same id each time, so that a repeated step makes no second job.
-        job_id = str(uuid.uuid5(uuid.UUID(asset.id), "auto"))
         try:
-            self.enhancements.enqueue(asset, strength=wanted.strength, model=wanted.model, job_id=job_id)
+            job = self.waiting.queue_up(asset)
         except DomainError as error:
-            return _job_in_spite_of(error, job_id)
-        return job_id
+            if error.code is DomainErrorCode.QUEUE_FULL:
+                raise TransientError("the client's queue is full") from error
+            if error.code is DomainErrorCode.NOT_FOUND:
+                return None
+            raise
+        return job.id if job else None
 
-
-def _job_in_spite_of(error: DomainError, job_id: str) -> str | None:
-    """Return the job after a refusal to queue it; raises what is no answer yet."""
-    match error.code:
-        case DomainErrorCode.ENHANCEMENT_EXISTS:
-            return job_id
-        case DomainErrorCode.NOT_FOUND:
+    def refuse(self, located: Located) -> str | None:
+        """End the enhancement that waits for an upload that is no good; returns its id, None where there is none."""
+        asset = self.assets.get(located.client_id, located.asset_id)
+        if asset is None or asset.waiting_job_id is None or asset.status is not AssetStatus.INVALID:
             return None
-        case DomainErrorCode.QUEUE_FULL:
-            raise TransientError("the client's queue is full") from error
-    raise error
+        job = self.waiting.fail(asset)
+        return job.id if job else None

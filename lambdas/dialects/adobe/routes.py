@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.operations import MODEL_DEFAULT
+from lambdas.core.services.enhancements import Wish
 from lambdas.dialects.adobe import ims, translate
 from lambdas.dialects.adobe.protocol import (
     AdobeAsset,
@@ -88,9 +89,8 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
     def create_enhancement(
         asset_id: str, body: Annotated[AdobeSpeechEnhancementRequest, Body()]
     ) -> Response[AdobeSpeechEnhancement]:
-        job = services().enhancements.request(
-            _client(app).id, translate.resource_id(asset_id), strength=float(body.strength), model=MODEL_DEFAULT
-        )
+        wish = Wish(strength=float(body.strength), model=MODEL_DEFAULT, is_unique=True)
+        job = services().enhancements.request(_client(app).id, translate.resource_id(asset_id), wish)
         return _json(HTTPStatus.ACCEPTED, translate.from_job(job, base_url=_base_url(app, services())))
 
     @app.get(
@@ -101,13 +101,13 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
     )
     def get_enhancement(asset_id: str, speech_enhancement_id: str) -> Response[AdobeSpeechEnhancement]:
         job = services().enhancements.show(
-            _client(app).id, translate.resource_id(asset_id), translate.resource_id(speech_enhancement_id)
+            _client(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
         )
         return _json(HTTPStatus.OK, translate.from_job(job, base_url=_base_url(app, services())))
 
     def download(asset_id: str, speech_enhancement_id: str) -> Response[str]:
         url = services().downloads.url(
-            _client(app).id, translate.resource_id(asset_id), translate.resource_id(speech_enhancement_id)
+            _client(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
         )
         return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
 

@@ -29,6 +29,7 @@ ASSET_STATUS: Mapping[AssetStatus, str] = MappingProxyType(
 
 JOB_STATUS: Mapping[JobStatus, str] = MappingProxyType(
     {
+        JobStatus.WAITING_FOR_UPLOAD: "queued",
         JobStatus.QUEUED: "queued",
         JobStatus.ADMITTED: "processing",
         JobStatus.DISPATCHED: "processing",
@@ -68,6 +69,7 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         # Adobe's client can do about it what it does about its rate: wait and come again.
         DomainErrorCode.QUEUE_FULL: (HTTPStatus.TOO_MANY_REQUESTS, "429050", "Too many requests"),
         DomainErrorCode.ALREADY_FINISHED: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.IDEMPOTENCY_MISMATCH: (HTTPStatus.UNPROCESSABLE_ENTITY, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,

@@ -4,6 +4,7 @@ import pytest
 
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.failures import JOB_CANCELLED, classify
 from tests.unit.core.executions import Executions, Lane
 from tests.unit.world import World, ref_of
@@ -39,7 +40,7 @@ def test_a_queued_job_ends_at_once_and_is_told_without_an_execution(world: World
     assert told(world) == ["cancelled"]
     assert world.admission.admit([client.id]) == 0
     assert not world.workflow.executions
-    world.enhancements.request(client.id, job.asset_id, strength=job.strength, model=job.model)
+    world.enhancements.request(client.id, job.asset_id, Wish(strength=job.strength, is_unique=True))
 
 
 def test_a_running_job_gives_its_slot_back_at_once_and_once(world: World) -> None:
@@ -83,7 +84,7 @@ def test_a_result_that_comes_too_late_changes_nothing(world: World) -> None:
     world.execution.succeed(ref_of(job), world.result_for(job))
     assert world.job(job) == cancelled
     with pytest.raises(DomainError):
-        world.downloads.url(job.client_id, job.asset_id, job.id)
+        world.downloads.url(job.client_id, job.id)
 
 
 @pytest.mark.parametrize("succeeds", [True, False])

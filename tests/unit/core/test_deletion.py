@@ -45,8 +45,8 @@ def test_everything_that_was_made_of_it_goes(world: World, asset: Asset) -> None
     erase(world)
     assert not [key for key in (*world.storage.objects, *world.work.objects) if asset.id in key]
     with pytest.raises(DomainError):
-        world.enhancements.show(asset.client_id, asset.id, job.id)
-    assert world.downloads.url(kept.client_id, kept.asset_id, kept.id)
+        world.enhancements.show(asset.client_id, job.id)
+    assert world.downloads.url(kept.client_id, kept.id)
     assert {key for key in world.storage.objects if kept.id in key} == {output_key_of(kept) + end for end in BESIDE}
 
 
@@ -55,7 +55,7 @@ def test_it_is_gone_for_the_client_from_the_answer_on(world: World, asset: Asset
     world.deletion.delete(asset.client_id, asset.id)
     for ask in (
         lambda: world.assets.show(asset.client_id, asset.id),
-        lambda: world.downloads.url(asset.client_id, asset.id, job.id),
+        lambda: world.downloads.url(asset.client_id, job.id),
         lambda: world.queued_job(asset.client_id, asset=asset),
     ):
         with pytest.raises(DomainError) as refusal:
@@ -107,7 +107,7 @@ def test_every_step_may_come_again(world: World, asset: Asset) -> None:
 def test_a_message_never_erases_a_living_asset(world: World, asset: Asset) -> None:
     job = enhanced(world, asset)
     world.erasing.erase(asset.client_id, asset.id)
-    assert world.downloads.url(asset.client_id, asset.id, job.id)
+    assert world.downloads.url(asset.client_id, job.id)
 
 
 def test_a_deletion_whose_message_was_lost_is_made_good(

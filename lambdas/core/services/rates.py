@@ -1,0 +1,45 @@
+"""Holding clients to their rates."""
+
+import logging
+from dataclasses import dataclass
+
+from lambdas.core.clients import Client
+from lambdas.core.clock import to_milliseconds
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.ports import Clock, RateCounter
+from lambdas.core.rates import RateClass, RateState, judge
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RateLimiter:
+    """Counts first and judges then: calls at the same moment see different numbers, and never too many pass."""
+
+    counter: RateCounter
+    clock: Clock
+
+    def take(self, client: Client, rate_class: RateClass) -> RateState | None:
+        """Count one call; returns what is left, None where that could not be learnt.
+
+        Raises
+        ------
+        DomainError
+            RATE_EXCEEDED, saying when to come again.
+        """
+        now, limit = to_milliseconds(self.clock.now()), client.rate_limit(rate_class)
+        try:
+            state = judge(self.counter.count(client.id, rate_class, now), limit=limit, now=now)
+            if not state.is_allowed:
+                self.counter.discount(client.id, rate_class, now)
+        except DomainError:
+            logger.exception("calls could not be counted")  # a table that is away must not close the door as well
+            return None
+        if state.is_allowed:
+            return state
+        raise DomainError(
+            DomainErrorCode.RATE_EXCEEDED,
+            f"more than {limit} calls in a minute",
+            retryable=True,
+            retry_after_s=state.reset_s,
+        )
