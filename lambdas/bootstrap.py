@@ -32,6 +32,7 @@ from lambdas.adapters.aws.s3 import (
     S3AudioLinks,
     S3AudioObjects,
     S3Eraser,
+    S3MultipartUploads,
     s3_config,
 )
 from lambdas.adapters.aws.telemetry import EmfTelemetry
@@ -56,6 +57,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.uploads import UploadService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
@@ -105,13 +107,7 @@ def adobe_services() -> AdobeServices:
     assets = _assets(settings)
     links = S3AudioLinks(
         bucket=settings.audio_bucket,
-        presigner=PresignClient(
-            sts=boto3.client("sts", config=RETRIES),
-            role_arn=settings.presign_role_arn,
-            clock=CLOCK,
-            addressing=settings.s3_addressing,
-            endpoint_url=settings.s3_public_endpoint or None,
-        ),
+        presigner=_presigner(),
         upload_ttl_s=settings.upload_url_ttl_s,
         download_ttl_s=settings.download_url_ttl_s,
     )
@@ -126,6 +122,26 @@ def adobe_services() -> AdobeServices:
         enhancements=enhancements,
         downloads=DownloadService(assets, enhancements, links),
         public_base_url=settings.public_base_url,
+    )
+
+
+@lru_cache
+def upload_service() -> UploadService:
+    """Wire uploads in parts, for the dialects that offer them."""
+    settings = api_settings()
+    uploads = S3MultipartUploads(settings.audio_bucket, _presigner(), settings.upload_url_ttl_s)
+    return UploadService(_assets(settings), uploads, CLOCK, IDS)
+
+
+@lru_cache
+def _presigner() -> PresignClient:
+    settings = api_settings()
+    return PresignClient(
+        sts=boto3.client("sts", config=RETRIES),
+        role_arn=settings.presign_role_arn,
+        clock=CLOCK,
+        addressing=settings.s3_addressing,
+        endpoint_url=settings.s3_public_endpoint or None,
     )
 
 

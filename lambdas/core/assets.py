@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from gpu_container.contract import AudioFacts
+from lambdas.core.uploads import MultipartUpload
 
 
 class AssetStatus(StrEnum):
@@ -30,8 +31,11 @@ class Asset:
 
     Attributes
     ----------
-    checksum_md5
-        Base64 of the MD5 that the client declared, or None; S3 refuses other bytes.
+    checksum_md5, checksum_sha256
+        Base64 of what the client declared, or None. S3 refuses other bytes in a single PUT; of an upload in parts S3
+        knows neither, so intake has it verified.
+    multipart
+        Set where the upload goes in parts.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
     version
@@ -53,6 +57,8 @@ class Asset:
     error_code: str | None = None
     error_message: str | None = None
     auto_enhance: AutoEnhance | None = None
+    checksum_sha256: str | None = None
+    multipart: MultipartUpload | None = None
     version: int = 1
 
     @property

@@ -10,6 +10,7 @@ from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.uploads import ArrivedPart, MultipartUpload
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,35 @@ class AudioLinks(Protocol):
     """Presigned links to uploads and results: all that the API may do with audio."""
 
     def upload_url(self, asset: Asset) -> str:
-        """Return a fresh presigned PUT that signs length, type and, where declared, MD5."""
+        """Return a fresh presigned PUT that signs length, type and the declared checksums."""
         ...
 
     def download_url(self, key: str, version_id: str | None, *, filename: str, content_type: str) -> str:
         """Return a presigned GET that names the file and its type."""
+        ...
+
+
+class MultipartUploads(Protocol):
+    """Uploads in parts."""
+
+    def start(self, object_key: str, content_type: str) -> str:
+        """Start an upload and return its id."""
+        ...
+
+    def part_url(self, upload: MultipartUpload, number: int, *, size_bytes: int, md5: str | None) -> str:
+        """Return a fresh presigned PUT of one part that signs its length and, where given, its MD5 (base64)."""
+        ...
+
+    def arrived(self, upload: MultipartUpload) -> Sequence[ArrivedPart] | None:
+        """Return the parts that are there, by number; None once the upload is finished, aborted or expired."""
+        ...
+
+    def complete(self, upload: MultipartUpload, parts: Sequence[ArrivedPart]) -> bool:
+        """Make the parts an object; False where there is no such upload any more."""
+        ...
+
+    def is_complete(self, upload: MultipartUpload) -> bool:
+        """Tell whether the object is there."""
         ...
 
 

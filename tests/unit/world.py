@@ -44,6 +44,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.uploads import UploadService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
 
@@ -83,6 +84,7 @@ class World:
         self.jobs = MemoryJobRepository(self.clients, self.asset_store)
         self.outcomes = OutcomeService(self.jobs, self.outcome_queue, self.clock)
         self.assets = AssetService(self.asset_store, self.storage, self.clock, self.ids)
+        self.uploads = UploadService(self.asset_store, self.storage, self.clock, self.ids)
         self.enhancements = EnhancementService(
             self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
         )

@@ -17,6 +17,7 @@ from lambdas.core.clock import from_text, to_text
 from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
 from lambdas.core.ports import Attempt
 from lambdas.core.routing import Lane
+from lambdas.core.uploads import MultipartUpload
 
 Item = dict[str, Any]
 """An item as boto3's table resource gives it."""
@@ -136,7 +137,7 @@ def to_client(item: Item) -> Client:
 
 def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
     """Write an asset; DynamoDB forgets it after ``expires_at``."""
-    wanted = asset.auto_enhance
+    wanted, parts = asset.auto_enhance, asset.multipart
     item = {
         **asset_key(asset.client_id, asset.id),
         "v": LAYOUT,
@@ -146,6 +147,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "size_bytes": asset.size_bytes,
         "content_type": asset.content_type,
         "checksum_md5": asset.checksum_md5,
+        "checksum_sha256": asset.checksum_sha256,
         "object_key": asset.object_key,
         "created_at": to_text(asset.created_at),
         "updated_at": to_text(asset.updated_at),
@@ -155,6 +157,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "error_code": asset.error_code,
         "error_message": asset.error_message,
         "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
+        "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -166,6 +169,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
 def to_asset(item: Item) -> Asset:
     """Read an asset."""
     wanted = json.loads(item["auto_enhance"]) if item.get("auto_enhance") else None
+    parts = item.get("multipart")
     return Asset(
         id=item["asset_id"],
         client_id=item["client_id"],
@@ -182,6 +186,10 @@ def to_asset(item: Item) -> Asset:
         error_code=item.get("error_code"),
         error_message=item.get("error_message"),
         auto_enhance=AutoEnhance(wanted["strength"], wanted["model"]) if wanted else None,
+        checksum_sha256=item.get("checksum_sha256"),
+        multipart=MultipartUpload(item["object_key"], parts["upload_id"], int(parts["part_size_bytes"]))
+        if parts
+        else None,
         version=int(item["version"]),
     )
 
