@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -17,7 +18,8 @@ from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, Ve
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
-from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores
+from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
+from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores, Uploads
 
 NOW = ManualClock().now()
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
@@ -74,6 +76,12 @@ def the_client(stores: Stores, client_id: str = "c1") -> Client:
 class TestAssets:
     def test_what_is_stored_comes_back(self, stores_: Stores) -> None:
         asset = an_asset(auto_enhance=AutoEnhance(12.5, "dfn3"), checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==")
+        stores_.assets.add(asset)
+        assert stores_.assets.get("c1", "a1") == asset
+
+    def test_what_was_begun_in_parts_comes_back(self, stores_: Stores) -> None:
+        upload = MultipartUpload(object_key_of("c1", "a1"), "upload-id", 16 * MIB)
+        asset = an_asset(checksum_sha256="47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", multipart=upload)
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset
 
@@ -418,6 +426,52 @@ class TestObjects:
 
     def test_what_is_not_there_is_none(self, objects: Objects) -> None:
         assert objects.port.head("in/c1/a2") is None
+
+
+class TestUploadsInParts:
+    def begun(self, uploads: Uploads, key: str = "in/c1/a1") -> MultipartUpload:
+        return MultipartUpload(key, uploads.port.start(key, "audio/wav"), 5 * MIB)
+
+    def test_parts_arrive_in_any_order_and_become_an_object_once(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        assert uploads.port.arrived(upload) == []
+        uploads.send(upload, 2, b"end")
+        uploads.send(upload, 1, bytes(5 * MIB))
+        arrived = uploads.port.arrived(upload)
+        assert arrived is not None
+        assert [(part.number, part.size_bytes) for part in arrived] == [(1, 5 * MIB), (2, 3)]
+        assert not uploads.port.is_complete(upload)
+        assert uploads.port.complete(upload, arrived)
+        assert uploads.port.is_complete(upload)
+        assert uploads.port.arrived(upload) is None
+
+    def test_a_part_sent_again_replaces_the_one_before(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        for body in (b"first", b"second"):
+            uploads.send(upload, 1, body)
+        (part,) = uploads.port.arrived(upload) or ()
+        assert part.size_bytes == len(b"second")
+
+    def test_uploads_do_not_know_one_another(self, uploads: Uploads) -> None:
+        one, other = self.begun(uploads), self.begun(uploads, "in/c1/a1x")
+        uploads.send(other, 1, b"x")
+        assert uploads.port.complete(other, uploads.port.arrived(other) or ())
+        assert not uploads.port.is_complete(one)
+        assert uploads.port.arrived(one) == []
+
+    def test_what_was_never_started_is_not_there(self, uploads: Uploads) -> None:
+        unknown = MultipartUpload("in/c1/a1", "upload-of-nobody", 5 * MIB)
+        uploads.know_nothing()
+        assert uploads.port.arrived(unknown) is None
+        assert not uploads.port.complete(unknown, [ArrivedPart(1, 1, '"e"')])
+
+    @pytest.mark.parametrize("port_kind", ["aws"], indirect=True)
+    def test_links_sign_what_the_client_has_to_send_and_ask_for_no_checksum_header(self, uploads: Uploads) -> None:
+        url = uploads.port.part_url(self.begun(uploads), 1, size_bytes=5 * MIB, md5="AWzJTRSXGy5JsL+Phh/cFA==")
+        query = parse_qs(urlsplit(url).query)
+        assert query["X-Amz-SignedHeaders"] == ["content-length;content-md5;host"]
+        (begun,) = boto3.client("s3").list_multipart_uploads(Bucket="audio")["Uploads"]
+        assert begun.get("ChecksumAlgorithm") is None
 
 
 class TestWorkflow:
