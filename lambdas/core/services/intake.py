@@ -4,7 +4,15 @@ import logging
 import uuid
 from dataclasses import dataclass
 
-from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
+from gpu_container.contract import (
+    Checksum,
+    ChecksumAlgorithm,
+    ErrorCode,
+    ObjectRef,
+    ProbeFailure,
+    ProbeOrder,
+    ProbeResult,
+)
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.ports import AssetStore, AudioObjects, Clock
@@ -46,7 +54,10 @@ class IntakeService:
             # The signed length makes another size impossible; whatever this is, it is not the upload.
             logger.warning("upload does not match its declaration", extra={"asset_id": asset.id})
             return None
-        order = ProbeOrder(input=ObjectRef(bucket=self.storage.bucket, key=object_key, version_id=stored.version_id))
+        order = ProbeOrder(
+            input=ObjectRef(bucket=self.storage.bucket, key=object_key, version_id=stored.version_id),
+            checksums=_unverified(asset),
+        )
         return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
 
     def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
@@ -96,6 +107,14 @@ class IntakeService:
         except DomainError as error:
             return _job_in_spite_of(error, job_id)
         return job_id
+
+
+def _unverified(asset: Asset) -> tuple[Checksum, ...]:
+    """Return the declared checksums that S3 has not seen to: those of a file that came in parts."""
+    if asset.multipart is None:
+        return ()
+    declared = {ChecksumAlgorithm.MD5: asset.checksum_md5, ChecksumAlgorithm.SHA256: asset.checksum_sha256}
+    return tuple(Checksum(algorithm=algorithm, value=value) for algorithm, value in declared.items() if value)
 
 
 def _job_in_spite_of(error: DomainError, job_id: str) -> str | None:
