@@ -12,6 +12,7 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoAttemptStore,
     DynamoClientRegistry,
     DynamoJobRepository,
+    DynamoLaneLog,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
 from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
@@ -162,7 +163,13 @@ def intake_service() -> IntakeService:
     """Wire the steps that settle an upload."""
     settings = IntakeSettings.read(os.environ)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
-    return IntakeService(_assets(settings), objects, _enhancements(settings, settings.admit_queue_url), CLOCK)
+    return IntakeService(
+        _assets(settings),
+        objects,
+        _enhancements(settings, settings.admit_queue_url),
+        _erasing(settings.erase_queue_url),
+        CLOCK,
+    )
 
 
 @lru_cache
@@ -234,6 +241,7 @@ def sweep_service() -> SweepService:
         _completion(settings, settings.work_bucket),
         _queue(settings.admit_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
+        DynamoLaneLog(_table(settings.table)),
         CLOCK,
         workers=SIDE_BY_SIDE,
     )
@@ -248,7 +256,7 @@ def housekeeping_service() -> HousekeepingService:
         _assets(settings),
         _jobs(settings),
         _queue(settings.admit_queue_url),
-        SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
+        _erasing(settings.erase_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
     )
@@ -362,6 +370,10 @@ def _table(name: str) -> "Table":
 
 def _queue(url: str) -> SqsAdmissionQueue:
     return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url)
+
+
+def _erasing(url: str) -> SqsEraseQueue:
+    return SqsEraseQueue(boto3.client("sqs", config=RETRIES), url)
 
 
 def _workflow(state_machine_arn: str) -> StepFunctionsWorkflow:

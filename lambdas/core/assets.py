@@ -36,6 +36,8 @@ class Asset:
         knows neither, so intake has it verified.
     multipart
         Set where the upload goes in parts.
+    erase_again_at
+        Of a deleted asset: when to erase once more, if it is still here then.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
     version
@@ -59,6 +61,7 @@ class Asset:
     auto_enhance: AutoEnhance | None = None
     checksum_sha256: str | None = None
     multipart: MultipartUpload | None = None
+    erase_again_at: datetime | None = None
     version: int = 1
 
     @property
@@ -75,15 +78,20 @@ class Asset:
         """Return the asset as it is once its bytes have been probed and found good."""
         return replace(self, status=AssetStatus.READY, facts=facts, version_id=version_id, updated_at=now)
 
-    def invalid(self, *, error_code: str, error_message: str, now: datetime) -> "Asset":
+    def invalid(self, *, error_code: str, error_message: str, version_id: str | None, now: datetime) -> "Asset":
         """Return the asset as it is once its bytes have been found not to be usable audio."""
         return replace(
-            self, status=AssetStatus.INVALID, error_code=error_code, error_message=error_message, updated_at=now
+            self,
+            status=AssetStatus.INVALID,
+            error_code=error_code,
+            error_message=error_message,
+            version_id=version_id,
+            updated_at=now,
         )
 
-    def deleted(self, now: datetime) -> "Asset":
+    def deleted(self, now: datetime, *, erase_again_at: datetime) -> "Asset":
         """Return the asset as it is from the client's wish to the end of the erasing."""
-        return replace(self, status=AssetStatus.DELETED, updated_at=now)
+        return replace(self, status=AssetStatus.DELETED, updated_at=now, erase_again_at=erase_again_at)
 
 
 def object_key_of(client_id: str, asset_id: str) -> str:

@@ -10,6 +10,7 @@ from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.routing import Lane
 from lambdas.core.uploads import ArrivedPart, MultipartUpload
 
 
@@ -93,8 +94,8 @@ class AssetStore(Protocol):
         """Write a changed asset; raises `VersionConflictError` if it was written since it was read."""
         ...
 
-    def deleted_before(self, moment: datetime) -> Sequence[Asset]:
-        """Return the assets, of all clients, that were deleted before ``moment`` and are not erased yet."""
+    def erasing_due(self, moment: datetime) -> Sequence[Asset]:
+        """Return the deleted assets, of all clients, whose next erasing was due before ``moment``."""
         ...
 
     def remove(self, asset: Asset) -> None:
@@ -337,11 +338,31 @@ class EraseQueue(Protocol):
         ...
 
 
+class LaneLog(Protocol):
+    """When each lane last showed life."""
+
+    def beat(self, lane: Lane, moment: datetime) -> None:
+        """Note that a worker of the lane was alive at ``moment``; an earlier one changes nothing."""
+        ...
+
+    def last_beats(self) -> Mapping[Lane, datetime]:
+        """Return the last moment of each lane that has ever been noted."""
+        ...
+
+
 class ObjectEraser(Protocol):
     """Deletes objects of one bucket for good."""
 
     def erase(self, prefix: str) -> int:
         """Delete every version of every object whose key begins with ``prefix``; returns how many."""
+        ...
+
+    def erase_others(self, key: str, *, version_id: str) -> int:
+        """Delete every version of an object but one, and none where that one is not there; returns how many."""
+        ...
+
+    def abort(self, upload: MultipartUpload) -> None:
+        """Drop the parts of an upload, if it is not finished or gone."""
         ...
 
 

@@ -20,7 +20,9 @@ from lambdas.core.ports import (
     AttemptStore,
     ClientRegistry,
     JobRepository,
+    LaneLog,
     MultipartUploads,
+    ObjectEraser,
     TokenSigner,
     TokenVerifier,
 )
@@ -59,6 +61,7 @@ class Stores:
     clients: ClientRegistry
     jobs: JobRepository
     attempts: AttemptStore
+    lane_log: LaneLog
 
 
 @pytest.fixture
@@ -87,13 +90,15 @@ def port_kind(request: pytest.FixtureRequest) -> str:
 def stores_(port_kind: str) -> Stores:
     if port_kind == "memory":
         clients, assets = stores.MemoryClientRegistry(), stores.MemoryAssetStore()
-        return Stores(assets, clients, stores.MemoryJobRepository(clients, assets), stores.MemoryAttemptStore())
+        jobs = stores.MemoryJobRepository(clients, assets)
+        return Stores(assets, clients, jobs, stores.MemoryAttemptStore(), stores.MemoryLaneLog())
     table = create_table()
     return Stores(
         dynamodb.DynamoAssetStore(table, RETENTION),
         dynamodb.DynamoClientRegistry(table),
         dynamodb.DynamoJobRepository(table, RETENTION),
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
+        dynamodb.DynamoLaneLog(table),
     )
 
 
@@ -198,6 +203,7 @@ class Uploads:
     """Uploads in parts, and a client that sends them."""
 
     port: MultipartUploads
+    eraser: ObjectEraser
     send: Callable[[MultipartUpload, int, bytes], None]
     know_nothing: Callable[[], None] = lambda: None
     """Answer as S3 does after an upload: moto crashes instead."""
@@ -207,7 +213,7 @@ class Uploads:
 def uploads(port_kind: str) -> Uploads:
     if port_kind == "memory":
         fake = world.MemoryAudioStorage()
-        return Uploads(fake, lambda upload, number, body: fake.put_part(upload, number, len(body)))
+        return Uploads(fake, fake, lambda upload, number, body: fake.put_part(upload, number, len(body)))
     boto3.client("s3").create_bucket(Bucket="audio")
     role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     presigner = s3.PresignClient(boto3.client("sts"), role, world.ManualClock(), "virtual", None)
@@ -223,7 +229,7 @@ def uploads(port_kind: str) -> Uploads:
         stubber.add_client_error("complete_multipart_upload", "NoSuchUpload")
         stubber.activate()
 
-    return Uploads(port, send, know_nothing)
+    return Uploads(port, s3.S3Eraser("audio", boto3.client("s3")), send, know_nothing)
 
 
 @pytest.fixture

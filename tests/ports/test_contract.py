@@ -22,6 +22,7 @@ from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
 from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores, Uploads
 
 NOW = ManualClock().now()
+SECOND = timedelta(seconds=1)
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
 
 
@@ -111,14 +112,27 @@ class TestAssets:
     def test_a_deleted_asset_is_remembered_until_it_is_erased(self, stores_: Stores) -> None:
         stores_.assets.add(an_asset())
         stores_.assets.add(an_asset("a2"))
-        deleted = stores_.assets.save(an_asset().deleted(NOW))
-        assert stores_.assets.deleted_before(NOW) == []
-        assert list(stores_.assets.deleted_before(NOW + timedelta(seconds=1))) == [deleted]
+        later, latest = NOW + timedelta(minutes=40), NOW + timedelta(minutes=80)
+        deleted = stores_.assets.save(an_asset().deleted(NOW, erase_again_at=later))
+        assert stores_.assets.erasing_due(later) == []
+        assert list(stores_.assets.erasing_due(later + SECOND)) == [deleted]
+        deleted = stores_.assets.save(replace(deleted, erase_again_at=latest))
+        assert stores_.assets.erasing_due(latest) == []
+        assert list(stores_.assets.erasing_due(latest + SECOND)) == [deleted]
         with pytest.raises(VersionConflictError):
             stores_.assets.remove(an_asset())
         stores_.assets.remove(deleted)
         assert stores_.assets.get("c1", "a1") is None
-        assert stores_.assets.deleted_before(NOW + timedelta(seconds=1)) == []
+        assert stores_.assets.erasing_due(latest + SECOND) == []
+
+
+class TestLaneLog:
+    def test_the_last_sign_of_life_of_each_lane_is_kept(self, stores_: Stores) -> None:
+        assert stores_.lane_log.last_beats() == {}
+        for seconds in (5, 9, 7):
+            stores_.lane_log.beat(Lane.GPU, NOW + seconds * SECOND)
+        stores_.lane_log.beat(Lane.CPU, NOW)
+        assert stores_.lane_log.last_beats() == {Lane.GPU: NOW + 9 * SECOND, Lane.CPU: NOW}
 
 
 class TestClients:
@@ -416,6 +430,19 @@ class TestObjects:
         assert objects.eraser.erase("out/c1/a1/") == 0
         assert objects.port.head("out/c1/a2/j2-1") is not None
 
+    def test_a_version_can_be_made_the_only_one(self, objects: Objects) -> None:
+        objects.put("in/c1/a1", b"first")
+        pinned = objects.port.head("in/c1/a1").version_id
+        for body in (b"second one", b"third"):
+            objects.put("in/c1/a1", body)
+        objects.put("in/c1/a1b", b"another asset")
+        assert objects.eraser.erase_others("in/c1/a1", version_id="no-such-version") == 0
+        assert objects.eraser.erase_others("in/c1/a1", version_id=pinned) == 2
+        current = objects.port.head("in/c1/a1")
+        assert (current.version_id, current.size_bytes) == (pinned, len(b"first"))
+        assert objects.eraser.erase_others("in/c1/a1", version_id=pinned) == 0
+        assert objects.port.head("in/c1/a1b") is not None
+
     def test_head_tells_size_and_version(self, objects: Objects) -> None:
         objects.put("in/c1/a1", b"first")
         first = objects.port.head("in/c1/a1")
@@ -464,6 +491,14 @@ class TestUploadsInParts:
         uploads.know_nothing()
         assert uploads.port.arrived(unknown) is None
         assert not uploads.port.complete(unknown, [ArrivedPart(1, 1, '"e"')])
+
+    def test_an_aborted_upload_is_gone(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        uploads.send(upload, 1, b"x")
+        for _ in range(2):
+            uploads.eraser.abort(upload)
+        assert uploads.port.arrived(upload) is None
+        assert not uploads.port.is_complete(upload)
 
     @pytest.mark.parametrize("port_kind", ["aws"], indirect=True)
     def test_links_sign_what_the_client_has_to_send_and_ask_for_no_checksum_header(self, uploads: Uploads) -> None:

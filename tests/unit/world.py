@@ -8,6 +8,7 @@ from lambdas.adapters.memory.stores import (
     MemoryAttemptStore,
     MemoryClientRegistry,
     MemoryJobRepository,
+    MemoryLaneLog,
 )
 from lambdas.adapters.memory.world import (
     ManualClock,
@@ -65,6 +66,7 @@ class World:
     clients: MemoryClientRegistry = field(default_factory=MemoryClientRegistry)
     asset_store: MemoryAssetStore = field(default_factory=MemoryAssetStore)
     attempts: MemoryAttemptStore = field(default_factory=MemoryAttemptStore)
+    lane_log: MemoryLaneLog = field(default_factory=MemoryLaneLog)
     storage: MemoryAudioStorage = field(default_factory=MemoryAudioStorage)
     queue: MemoryAdmissionQueue = field(default_factory=MemoryAdmissionQueue)
     workflow: MemoryWorkflow = field(default_factory=MemoryWorkflow)
@@ -89,7 +91,7 @@ class World:
             self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
-        self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.clock)
+        self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.erase_queue, self.clock)
         self.admission = AdmissionService(
             self.jobs, self.clients, self.workflow, self.queue, self.clock, self.max_active_total
         )
@@ -114,6 +116,7 @@ class World:
             self.completion,
             self.queue,
             self.outcomes,
+            self.lane_log,
             self.clock,
         )
         self.housekeeping = HousekeepingService(

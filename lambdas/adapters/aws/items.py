@@ -32,6 +32,9 @@ SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED = "active", "ended", "deleted"
 SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
 """The row that counts the slots taken by all clients together."""
 
+LANES_KEY = {"pk": "G#lanes", "sk": "META"}
+"""The row that says when each lane last showed life."""
+
 
 def client_pk(client_id: str) -> str:
     """Partition of everything a client owns."""
@@ -158,11 +161,12 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "error_message": asset.error_message,
         "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
+        "erase_again_at": _text_or_none(asset.erase_again_at),
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
     if asset.is_deleted:
-        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.erase_again_at or asset.updated_at)
     return item
 
 
@@ -190,6 +194,7 @@ def to_asset(item: Item) -> Asset:
         multipart=MultipartUpload(item["object_key"], parts["upload_id"], int(parts["part_size_bytes"]))
         if parts
         else None,
+        erase_again_at=_moment_or_none(item, "erase_again_at"),
         version=int(item["version"]),
     )
 

@@ -252,6 +252,26 @@ class S3Eraser:
                 erased += len(found)
         return erased
 
+    def erase_others(self, key: str, *, version_id: str) -> int:
+        """Delete every version of the key but one, which thereby becomes the current one again."""
+        with domain_errors():
+            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=key)
+            found = [one["VersionId"] for page in pages for one in page.get("Versions", []) if one["Key"] == key]
+            if version_id not in found:
+                return 0
+            others = [(key, version) for version in found if version != version_id]
+            self._delete(others)
+        return len(others)
+
+    def abort(self, upload: MultipartUpload) -> None:
+        """Drop the parts of an upload, if it is not finished or gone."""
+        with domain_errors():
+            try:
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload.object_key, UploadId=upload.upload_id)
+            except ClientError as error:
+                if code_of(error) != NO_UPLOAD:
+                    raise
+
     def _delete(self, versions: list[tuple[str, str]]) -> None:
         if not versions:
             return

@@ -49,11 +49,13 @@ class MemoryAudioStorage:
     objects: dict[str, list[StoredObject]] = field(default_factory=dict)
     uploads: dict[str, dict[int, ArrivedPart]] = field(default_factory=dict)
     urls: int = 0
+    puts: int = 0
 
     def put(self, key: str, *, size_bytes: int, content_type: str = "audio/wav") -> StoredObject:
         """Store an object as a client or a worker would."""
         versions = self.objects.setdefault(key, [])
-        versions.append(StoredObject(size_bytes, content_type, f"v{len(versions) + 1}"))
+        self.puts += 1
+        versions.append(StoredObject(size_bytes, content_type, f"v{self.puts}"))
         return versions[-1]
 
     def upload_url(self, asset: Asset) -> str:
@@ -109,6 +111,19 @@ class MemoryAudioStorage:
         """Delete every version below ``prefix``."""
         doomed = [key for key in self.objects if key.startswith(prefix)]
         return sum(len(self.objects.pop(key)) for key in doomed)
+
+    def erase_others(self, key: str, *, version_id: str) -> int:
+        """Delete every version but one, and none where that one is not there."""
+        versions = self.objects.get(key, [])
+        kept = [stored for stored in versions if stored.version_id == version_id]
+        if not kept:
+            return 0
+        self.objects[key] = kept
+        return len(versions) - len(kept)
+
+    def abort(self, upload: MultipartUpload) -> None:
+        """Drop the parts of an upload."""
+        self.uploads.pop(upload.upload_id, None)
 
 
 @dataclass
