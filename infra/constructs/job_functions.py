@@ -60,7 +60,7 @@ class JobFunctions:
         self._stores = stores
 
     def intake(self) -> ServiceFunction:
-        """Settle an upload: find it, mark the asset, ask for admission."""
+        """Settle an upload: find it, mark the asset, ask for admission; have erased what belongs to no asset."""
         stores = self._stores
         environment = settings_environment(
             IntakeSettings,
@@ -69,6 +69,7 @@ class JobFunctions:
             audio_bucket=stores.audio.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
             outcome_queue_url=stores.queues.outcome.queue_url,
+            erase_queue_url=stores.queues.erase.queue_url,
         )
         function = self._make(Spec(FunctionName.INTAKE, environment))
         accept_objects(function, stores.audio, INPUT_PREFIX)
@@ -80,6 +81,7 @@ class JobFunctions:
             grants.queue_send(stores.admit_queue),
             # An enhancement that waited for an upload that is no good ends here.
             grants.queue_send(stores.queues.outcome),
+            grants.queue_send(stores.queues.erase),
         )
 
     def probe(self) -> ServiceFunction:
@@ -246,6 +248,7 @@ class JobFunctions:
             function.allow(grants.objects_erase(bucket, prefix))
         return function.allow(
             self._table_and_delete(),
+            grants.uploads_abort(stores.audio, INPUT_PREFIX),
             grants.versions_list(stores.audio, INPUT_PREFIX, OUTPUT_PREFIX),
             grants.versions_list(stores.work, WET_PREFIX),
             grants.queue_send(stores.admit_queue),

@@ -24,6 +24,7 @@ class DomainErrorCode(StrEnum):
     QUEUE_FULL = "queue_full"
     ALREADY_FINISHED = "already_finished"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    UPLOAD_EXPIRED = "upload_expired"
 
 
 class DomainError(Exception):

@@ -195,9 +195,8 @@ def test_one_at_a_time_is_adobes_order(cloud: Cloud) -> None:
 def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, caller: dict[str, str]) -> None:
     command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav")
     services = bootstrap.adobe_services()
-    made = SubmissionService(services.assets, services.enhancements, bootstrap.IDS).submit(
-        command.client_id, command, Wish(strength=80)
-    )
+    submissions = SubmissionService(services.assets, bootstrap.upload_service(), services.enhancements, bootstrap.IDS)
+    made = submissions.submit(command.client_id, command, Wish(strength=80))
     assert made.asset is not None
     asset = made.asset.asset
     boto3.client("s3").put_object(Bucket="audio-bucket", Key=asset.object_key, Body=GOOD)

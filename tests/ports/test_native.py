@@ -88,7 +88,7 @@ class TestLists:
         stores_.assets.add(an_asset("x", client_id="c2"))
         gone = stores_.assets.get("c1", "a2")
         assert gone is not None
-        stores_.assets.save(gone.deleted(NOW))
+        stores_.assets.save(gone.deleted(NOW, erase_again_at=NOW))
         first = stores_.assets.newest("c1", limit=2)
         assert [asset.id for asset in first] == ["a3", "a1"]
         rest = stores_.assets.newest("c1", limit=2, before=order_of(first[-1].created_at, first[-1].id))
@@ -115,7 +115,7 @@ class TestLists:
         assert list(stores_.assets.retained_until(NOW)) == []
         due = list(stores_.assets.retained_until(NOW + timedelta(hours=2)))
         assert [asset.id for asset in due] == ["a1"]
-        stores_.assets.save(due[0].deleted(NOW))
+        stores_.assets.save(due[0].deleted(NOW, erase_again_at=NOW))
         assert list(stores_.assets.retained_until(NOW + timedelta(hours=2))) == []
 
 

@@ -9,6 +9,7 @@ from lambdas.adapters.memory.stores import (
     MemoryBatchStore,
     MemoryClientRegistry,
     MemoryJobRepository,
+    MemoryLaneLog,
 )
 from lambdas.adapters.memory.world import (
     ManualClock,
@@ -48,6 +49,7 @@ from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
@@ -73,6 +75,7 @@ class World:
     clients: MemoryClientRegistry = field(default_factory=MemoryClientRegistry)
     asset_store: MemoryAssetStore = field(default_factory=MemoryAssetStore)
     attempts: MemoryAttemptStore = field(default_factory=MemoryAttemptStore)
+    lane_log: MemoryLaneLog = field(default_factory=MemoryLaneLog)
     storage: MemoryAudioStorage = field(default_factory=MemoryAudioStorage)
     queue: MemoryAdmissionQueue = field(default_factory=MemoryAdmissionQueue)
     workflow: MemoryWorkflow = field(default_factory=MemoryWorkflow)
@@ -92,13 +95,14 @@ class World:
         self.jobs = MemoryJobRepository(self.clients, self.asset_store)
         self.outcomes = OutcomeService(self.jobs, self.outcome_queue, self.clock)
         self.assets = AssetService(self.asset_store, self.storage, self.clock, self.ids)
+        self.uploads = UploadService(self.asset_store, self.storage, self.clock, self.ids)
         self.enhancements = EnhancementService(
             self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
         self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
-        self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.clock)
-        self.submissions = SubmissionService(self.assets, self.enhancements, self.ids)
+        self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
+        self.submissions = SubmissionService(self.assets, self.uploads, self.enhancements, self.ids)
         self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
         self.listing = JobListing(self.jobs, self.clock)
         self.admission = AdmissionService(
@@ -125,6 +129,7 @@ class World:
             self.completion,
             self.queue,
             self.outcomes,
+            self.lane_log,
             self.clock,
         )
         self.deletion = DeletionService(self.asset_store, self.erase_queue, self.clock)

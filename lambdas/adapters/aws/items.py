@@ -24,6 +24,7 @@ from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt
 from lambdas.core.rates import RateClass
 from lambdas.core.routing import Lane
+from lambdas.core.uploads import MultipartUpload
 from lambdas.core.usage import UsageDay
 
 Item = dict[str, Any]
@@ -44,6 +45,9 @@ BATCH_ITEMS: TypeAdapter[tuple[BatchItem, ...]] = TypeAdapter(tuple[BatchItem, .
 
 SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
 """The row that counts the slots taken by all clients together."""
+
+LANES_KEY = {"pk": "G#lanes", "sk": "META"}
+"""The row that says when each lane last showed life."""
 
 
 def client_pk(client_id: str) -> str:
@@ -176,6 +180,7 @@ def to_client(item: Item) -> Client:
 
 def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
     """Write an asset; DynamoDB forgets it after ``expires_at``."""
+    parts = asset.multipart
     item = {
         **asset_key(asset.client_id, asset.id),
         "v": LAYOUT,
@@ -185,6 +190,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "size_bytes": asset.size_bytes,
         "content_type": asset.content_type,
         "checksum_md5": asset.checksum_md5,
+        "checksum_sha256": asset.checksum_sha256,
         "object_key": asset.object_key,
         "created_at": to_text(asset.created_at),
         "updated_at": to_text(asset.updated_at),
@@ -196,11 +202,13 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "waiting_job_id": asset.waiting_job_id,
         "retain_until": _text_or_none(asset.retain_until),
         "request_sha256": asset.request_sha256,
+        "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
+        "erase_again_at": _text_or_none(asset.erase_again_at),
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
     if asset.is_deleted:
-        return item | _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+        return item | _sweep_keys(SWEEP_DELETED, asset.id, since=asset.erase_again_at or asset.updated_at)
     item |= {
         f"{GSI_CLIENT_STATUS}pk": assets_pk(asset.client_id),
         f"{GSI_CLIENT_STATUS}sk": order_of(asset.created_at, asset.id),
@@ -212,6 +220,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
 
 def to_asset(item: Item) -> Asset:
     """Read an asset."""
+    parts = item.get("multipart")
     return Asset(
         id=item["asset_id"],
         client_id=item["client_id"],
@@ -230,6 +239,11 @@ def to_asset(item: Item) -> Asset:
         waiting_job_id=item.get("waiting_job_id"),
         retain_until=_moment_or_none(item, "retain_until"),
         request_sha256=item.get("request_sha256"),
+        checksum_sha256=item.get("checksum_sha256"),
+        multipart=MultipartUpload(item["object_key"], parts["upload_id"], int(parts["part_size_bytes"]))
+        if parts
+        else None,
+        erase_again_at=_moment_or_none(item, "erase_again_at"),
         version=int(item["version"]),
     )
 

@@ -8,6 +8,7 @@ from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictErr
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.paging import Page, from_cursor, order_of, to_cursor
 from lambdas.core.ports import AssetStore, AudioLinks, Clock, IdFactory
+from lambdas.core.uploads import MAX_PUT_BYTES
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class CreateAsset:
 
     Attributes
     ----------
+    in_parts
+        Whether it comes in parts that can be sent again one by one (`UploadService`) and not in one PUT.
     idempotency
         Names the asset, so that the same request twice makes one.
     waiting_job_id
@@ -27,6 +30,8 @@ class CreateAsset:
     size_bytes: int
     content_type: str
     checksum_md5: str | None = None
+    checksum_sha256: str | None = None
+    in_parts: bool = False
     retain_hours: int | None = None
     idempotency: IdempotencyKey | None = None
     waiting_job_id: str | None = None
@@ -34,7 +39,7 @@ class CreateAsset:
 
 @dataclass(frozen=True)
 class AssetView:
-    """An asset and, while it waits for its bytes, a fresh place to put them."""
+    """An asset and, while it waits for its bytes in one PUT, a fresh place to put them."""
 
     asset: Asset
     upload_url: str | None
@@ -50,32 +55,20 @@ class AssetService:
     ids: IdFactory
 
     def create(self, command: CreateAsset) -> AssetView:
-        """Register a recording and say where to upload it; raises `DomainError` IDEMPOTENCY_MISMATCH."""
-        now, key = self.clock.now(), command.idempotency
-        asset_id = key.derived_id("asset") if key else self.ids.new_id()
-        asset = Asset(
-            id=asset_id,
-            client_id=command.client_id,
-            filename=command.filename,
-            size_bytes=command.size_bytes,
-            content_type=command.content_type,
-            checksum_md5=command.checksum_md5,
-            object_key=object_key_of(command.client_id, asset_id),
-            created_at=now,
-            updated_at=now,
-            waiting_job_id=command.waiting_job_id,
-            retain_until=now + timedelta(hours=command.retain_hours) if command.retain_hours else None,
-            request_sha256=key.request_sha256 if key else None,
-        )
-        try:
-            self.assets.add(asset)
-        except VersionConflictError:
-            asset = self._made_before(asset)
-        return self._view(asset)
+        """Register a recording and say where to upload it.
+
+        Raises
+        ------
+        DomainError
+            PARAMETER_INVALID if it needs parts, IDEMPOTENCY_MISMATCH.
+        """
+        if command.size_bytes > MAX_PUT_BYTES:
+            raise DomainError(DomainErrorCode.PARAMETER_INVALID, "too large for one PUT: upload it in parts")
+        return self.view(registered(self.assets, new_asset(command, self.ids, self.clock)))
 
     def show(self, client_id: str, asset_id: str) -> AssetView:
         """Return the client's asset; raises `DomainError` NOT_FOUND."""
-        return self._view(existing_asset(self.assets, client_id, asset_id))
+        return self.view(existing_asset(self.assets, client_id, asset_id))
 
     def page(self, client_id: str, *, limit: int, cursor: str | None = None) -> Page[Asset]:
         """Return some of the client's assets, newest first."""
@@ -85,15 +78,43 @@ class AssetService:
         more = len(found) > limit
         return Page(shown, to_cursor(order_of(shown[-1].created_at, shown[-1].id)) if more else None)
 
-    def _made_before(self, asset: Asset) -> Asset:
-        """Return what the same request has made already."""
-        known = existing_asset(self.assets, asset.client_id, asset.id)
-        if known.request_sha256 != asset.request_sha256:
-            raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH)
-        return known
+    def view(self, asset: Asset) -> AssetView:
+        """Return an asset with a fresh link where it waits for one PUT."""
+        one_put = asset.is_waiting and asset.multipart is None
+        return AssetView(asset, self.storage.upload_url(asset) if one_put else None)
 
-    def _view(self, asset: Asset) -> AssetView:
-        return AssetView(asset, self.storage.upload_url(asset) if asset.is_waiting else None)
+
+def new_asset(command: CreateAsset, ids: IdFactory, clock: Clock) -> Asset:
+    """Return the asset that a client has declared."""
+    now, key = clock.now(), command.idempotency
+    asset_id = key.derived_id("asset") if key else ids.new_id()
+    return Asset(
+        id=asset_id,
+        client_id=command.client_id,
+        filename=command.filename,
+        size_bytes=command.size_bytes,
+        content_type=command.content_type,
+        checksum_md5=command.checksum_md5,
+        checksum_sha256=command.checksum_sha256,
+        object_key=object_key_of(command.client_id, asset_id),
+        created_at=now,
+        updated_at=now,
+        waiting_job_id=command.waiting_job_id,
+        retain_until=now + timedelta(hours=command.retain_hours) if command.retain_hours else None,
+        request_sha256=key.request_sha256 if key else None,
+    )
+
+
+def registered(assets: AssetStore, asset: Asset) -> Asset:
+    """Store a new asset, or return what the same request has made before; raises IDEMPOTENCY_MISMATCH."""
+    try:
+        assets.add(asset)
+    except VersionConflictError:
+        known = existing_asset(assets, asset.client_id, asset.id)
+        if known.request_sha256 != asset.request_sha256:
+            raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from None
+        return known
+    return asset
 
 
 def existing_asset(assets: AssetStore, client_id: str, asset_id: str) -> Asset:

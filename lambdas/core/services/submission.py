@@ -7,6 +7,7 @@ from lambdas.core.jobs import Job
 from lambdas.core.ports import IdFactory
 from lambdas.core.services.assets import AssetService, AssetView, CreateAsset
 from lambdas.core.services.enhancements import EnhancementService, Wish
+from lambdas.core.services.uploads import UploadService
 
 Source = str | CreateAsset
 """An asset's id, or what is going to be uploaded."""
@@ -25,6 +26,7 @@ class SubmissionService:
     """One call for everything."""
 
     assets: AssetService
+    uploads: UploadService
     enhancements: EnhancementService
     ids: IdFactory
 
@@ -43,5 +45,11 @@ class SubmissionService:
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
         key = wish.idempotency
         job_id = key.derived_id("job") if key else self.ids.new_id()
-        view = self.assets.create(replace(source, waiting_job_id=job_id, idempotency=key))
+        view = self.register(replace(source, waiting_job_id=job_id, idempotency=key))
         return Submitted(self.enhancements.expect(view.asset, wish), view)
+
+    def register(self, command: CreateAsset) -> AssetView:
+        """Register a recording, whichever way it is going to come."""
+        if command.in_parts:
+            return self.assets.view(self.uploads.create(command))
+        return self.assets.create(command)

@@ -1,0 +1,327 @@
+"""The native API's wire models: snake case, units in names, every field described for whoever drives it by hand."""
+
+import base64
+import binascii
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
+from lambdas.core.batches import MAX_ITEMS
+from lambdas.core.operations import MEDIA_TYPES, MODEL_DEFAULT
+
+MAX_SIZE_BYTES = 5 * 1024**3
+"""S3's limit for one PUT."""
+
+MAX_RETAIN_HOURS = 24 * 365
+
+ContentType = Literal[tuple(sorted(MEDIA_TYPES))]  # type: ignore[valid-type]
+Model = Literal["dfn3", "dfn3-ll", "dfn3-hq"]
+EnhancementStatus = Literal["waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled"]
+AssetStatusName = Literal["waiting_for_upload", "ready", "invalid"]
+
+
+def _unicode(value: str) -> str:
+    # Lone surrogates pass JSON but can be written nowhere.
+    value.encode()
+    return value
+
+
+def _filename(value: str) -> str:
+    if value in {".", ".."}:
+        msg = "dots alone name folders"
+        raise ValueError(msg)
+    return _unicode(value)
+
+
+def _md5(value: str) -> str:
+    try:
+        if len(base64.b64decode(value, validate=True)) == 16:
+            return value
+    except binascii.Error:
+        pass
+    msg = "not the base64 of an MD5"
+    raise ValueError(msg)
+
+
+Filename = Annotated[
+    str,
+    Field(
+        pattern=r"^[^/\\\x00-\x1f\x7f]{1,255}$",
+        description="Name of the recording; the result is named after it.",
+        examples=["talk.wav"],
+    ),
+    AfterValidator(_filename),
+]
+Reference = Annotated[
+    str,
+    Field(max_length=256, description="Your own word for it, given back with every answer.", examples=["episode-42"]),
+    AfterValidator(_unicode),
+]
+RetainHours = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=MAX_RETAIN_HOURS,
+        description="Delete the recording and all that was made of it after so many hours. "
+        "Without it the deployment's own retention holds, which also is the longest.",
+    ),
+]
+
+
+class _Asked(BaseModel):
+    """What a client sends: a field that is not known is a mistake, and strings are no numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class NativeUploadRequest(_Asked):
+    """A recording that is going to be uploaded."""
+
+    filename: Filename
+    size_bytes: Annotated[int, Field(ge=1, le=MAX_SIZE_BYTES, description="Exact length of the file in bytes.")]
+    content_type: Annotated[ContentType, Field(description="Media type of the file.", examples=["audio/wav"])]
+    checksum_md5: Annotated[
+        str | None,
+        Field(description="Base64 of the file's MD5. When given, storage refuses other bytes."),
+        AfterValidator(lambda value: None if value is None else _md5(value)),
+    ] = None
+
+
+class NativeAssetRequest(NativeUploadRequest):
+    """Body of ``POST /v1/assets``."""
+
+    retain_hours: RetainHours | None = None
+
+
+class NativeSource(_Asked):
+    """Where the recording is: exactly one of the fields."""
+
+    asset_id: Annotated[str | None, Field(description="An asset that has been uploaded.")] = None
+    upload: Annotated[
+        NativeUploadRequest | None,
+        Field(description="A recording that you upload next; the enhancement starts by itself when it is there."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "NativeSource":
+        if sum(value is not None for value in (self.asset_id, self.upload)) != 1:
+            msg = "exactly one of asset_id and upload has to be given"
+            raise ValueError(msg)
+        return self
+
+
+class NativeOptions(_Asked):
+    """What else shall be done; a field that is left out is as the deployment is configured."""
+
+    dereverb: Annotated[
+        Dereverb | None, Field(strict=False, description="Whether room echo is taken away: off, auto or on.")
+    ] = None
+    output_format: Annotated[
+        OutputFormat | None,
+        Field(strict=False, description="Container of the result; without it the recording's own."),
+    ] = None
+    loudness_lufs: Annotated[
+        float | None,
+        Field(
+            ge=MIN_LOUDNESS_LUFS,
+            le=MAX_LOUDNESS_LUFS,
+            description="Integrated loudness of the result (ITU-R BS.1770), such as -16 for podcasts.",
+            examples=[-16.0],
+        ),
+    ] = None
+    true_peak_dbtp: Annotated[
+        float | None, Field(ge=-9, le=0, description="True-peak ceiling beside a loudness target; -1 without it.")
+    ] = None
+    report: Annotated[
+        ReportLevel | None,
+        Field(strict=False, description="How much is measured: none, basic, or full with pictures."),
+    ] = None
+
+
+Strength = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=100,
+        multiple_of=0.1,
+        description="How much of the noise is taken away, in percent, in steps of 0.1.",
+        examples=[90],
+    ),
+]
+
+
+class NativeEnhancementRequest(_Asked):
+    """Body of ``POST /v1/enhancements``."""
+
+    source: NativeSource
+    strength: Strength
+    model: Annotated[Model, Field(description="dfn3 is the default, dfn3-hq the best, dfn3-ll the quickest.")] = (
+        MODEL_DEFAULT
+    )
+    options: NativeOptions = NativeOptions()
+    reference: Reference | None = None
+    retain_hours: RetainHours | None = None
+
+    @model_validator(mode="after")
+    def _retention_is_the_uploads(self) -> "NativeEnhancementRequest":
+        if self.retain_hours is not None and self.source.upload is None:
+            msg = "retain_hours is for a source that is uploaded; an asset has its own"
+            raise ValueError(msg)
+        return self
+
+
+class NativeBatchRequest(_Asked):
+    """Body of ``POST /v1/batches``."""
+
+    items: Annotated[tuple[NativeEnhancementRequest, ...], Field(min_length=1, max_length=MAX_ITEMS, strict=False)]
+    reference: Reference | None = None
+
+
+class NativeUpload(_Told):
+    """Where and how to put the bytes: this method, this URL, exactly these headers."""
+
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class NativeAudio(_Told):
+    """What the decoder saw."""
+
+    container: str
+    codec: str
+    rate_hz: int
+    channels: int
+    duration_s: float
+
+
+class NativeProblem(_Told):
+    """Body of every refusal (RFC 9457)."""
+
+    type: Annotated[str, Field(description="The problem's page.")]
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(description="Stable name of the problem, for programs.")]
+    retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")]
+    request_id: str | None = None
+    errors: Annotated[
+        tuple[dict[str, Any], ...], Field(description="For an invalid request: each field and what is wrong with it.")
+    ] = ()
+
+
+class NativeFault(_Told):
+    """Why something came to nothing."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class NativeAsset(_Told):
+    """A recording."""
+
+    id: str
+    status: AssetStatusName
+    filename: str
+    size_bytes: int
+    content_type: str
+    checksum_md5: str | None
+    created_at: datetime
+    updated_at: datetime
+    retain_until: datetime | None
+    audio: NativeAudio | None
+    error: NativeFault | None
+    upload: Annotated[NativeUpload | None, Field(description="While it waits for its bytes: where to put them.")]
+
+
+class NativeLinks(_Told):
+    """Where to fetch what was made; each answers with a redirect to a short-lived link."""
+
+    self: str
+    download: str | None
+    report: str | None
+    spectrogram: str | None
+    waveform: str | None
+    peaks: str | None
+
+
+class NativeEnhancement(_Told):
+    """An enhancement."""
+
+    id: str
+    status: EnhancementStatus
+    asset_id: str
+    strength: float
+    model: str
+    options: NativeOptions
+    reference: str | None
+    batch_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    progress_percent: float
+    queue_position: Annotated[int | None, Field(description="1 is your next; null unless it is queued.")]
+    eta_s: Annotated[int | None, Field(description="Seconds until it is done; null unless it runs.")]
+    audio_s: float | None
+    size_bytes: int | None
+    error: NativeFault | None
+    links: NativeLinks
+    upload: NativeUpload | None = None
+
+
+class NativeBatchItem(_Told):
+    """One item, in the order of the request: an enhancement, or why there is none."""
+
+    index: int
+    enhancement: NativeEnhancement | None
+    error: NativeFault | None
+
+
+class NativeBatch(_Told):
+    """A batch; it is finished when nothing of it waits or runs."""
+
+    id: str
+    created_at: datetime
+    reference: str | None
+    finished: bool
+    counts: dict[str, int]
+    items: tuple[NativeBatchItem, ...]
+
+
+class NativeAssetPage(_Told):
+    """Some assets, newest first."""
+
+    items: tuple[NativeAsset, ...]
+    next_cursor: str | None
+
+
+class NativeEnhancementPage(_Told):
+    """Some enhancements, newest first."""
+
+    items: tuple[NativeEnhancement, ...]
+    next_cursor: str | None
+
+
+class NativeUsageDay(_Told):
+    """One day, UTC."""
+
+    day: date
+    succeeded: int
+    failed: int
+    cancelled: int
+    audio_minutes: float
+
+
+class NativeUsage(_Told):
+    """What was done, by day; days on which nothing ended are left out."""
+
+    days: tuple[NativeUsageDay, ...]
+    audio_minutes: float

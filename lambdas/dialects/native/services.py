@@ -1,0 +1,36 @@
+"""What the native routes need of the core."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lambdas.core.ports import Clock, IdFactory, UsageStore
+from lambdas.core.services.assets import AssetService
+from lambdas.core.services.authentication import KeyAuthenticator
+from lambdas.core.services.batches import BatchService
+from lambdas.core.services.cancelling import CancelService
+from lambdas.core.services.deletion import DeletionService
+from lambdas.core.services.enhancements import DownloadService
+from lambdas.core.services.listing import JobListing
+from lambdas.core.services.rates import RateLimiter
+from lambdas.core.services.submission import SubmissionService
+
+
+@dataclass(frozen=True)
+class NativeServices:
+    """The core, as this dialect sees it; ``public_base_url`` is empty where links follow the request."""
+
+    authenticator: KeyAuthenticator
+    rates: RateLimiter
+    assets: AssetService
+    submissions: SubmissionService
+    batches: BatchService
+    listing: JobListing
+    downloads: DownloadService
+    cancelling: CancelService
+    deletion: DeletionService
+    usage: UsageStore
+    clock: Clock
+    ids: IdFactory
+    sleep: Callable[[float], None]
+    upload_url_ttl_s: int
+    public_base_url: str = ""
