@@ -7,14 +7,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from lambdas.core.clients import Client
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.errors import DomainError
 from lambdas.core.operations import MODEL_DEFAULT
+from lambdas.core.rates import RateClass
 from lambdas.core.services.enhancements import Wish
 from lambdas.dialects.adobe import ims, translate
 from lambdas.dialects.adobe.protocol import (
@@ -26,6 +23,7 @@ from lambdas.dialects.adobe.protocol import (
 )
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.common import Route, routes_of
+from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +51,16 @@ REFUSALS: dict[int, Any] = {
 def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
     app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
-    _add_refusals(app, services)
+    Door(
+        authenticate=lambda: services().authenticator.authenticate(
+            app.current_event.headers.get("x-api-key"), bearer_token(app)
+        ),
+        rates=lambda: services().rates,
+        rate_class=lambda method, _path: RateClass.ADOBE_CREATE if method == "POST" else RateClass.ADOBE,
+        headers=lambda _state: {},
+        refuse=lambda error, fields: _refusal(app, error, fields),
+        also=(TOKEN,),
+    ).add_to(app)
     _add_assets(app, services)
     _add_enhancements(app, services)
     return app
@@ -70,12 +77,12 @@ def _from_json(text: str) -> Any:
 def _add_assets(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
     @app.post(ASSETS, operation_id="createAsset", summary="Create an asset", responses=_answers(201, AdobeAsset))
     def create_asset(body: Annotated[AdobeAssetRequest, Body()]) -> Response[AdobeAsset]:
-        command = translate.to_create_asset(_client(app).id, body)
+        command = translate.to_create_asset(client_of(app).id, body)
         return _json(HTTPStatus.CREATED, translate.from_asset(services().assets.create(command)))
 
     @app.get(ASSET, operation_id="getAsset", summary="Get an asset", responses=_answers(200, AdobeAsset))
     def get_asset(asset_id: str) -> Response[AdobeAsset]:
-        view = services().assets.show(_client(app).id, translate.resource_id(asset_id))
+        view = services().assets.show(client_of(app).id, translate.resource_id(asset_id))
         return _json(HTTPStatus.OK, translate.from_asset(view))
 
 
@@ -90,7 +97,7 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
         asset_id: str, body: Annotated[AdobeSpeechEnhancementRequest, Body()]
     ) -> Response[AdobeSpeechEnhancement]:
         wish = Wish(strength=float(body.strength), model=MODEL_DEFAULT, is_unique=True)
-        job = services().enhancements.request(_client(app).id, translate.resource_id(asset_id), wish)
+        job = services().enhancements.request(client_of(app).id, translate.resource_id(asset_id), wish)
         return _json(HTTPStatus.ACCEPTED, translate.from_job(job, base_url=_base_url(app, services())))
 
     @app.get(
@@ -101,13 +108,13 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
     )
     def get_enhancement(asset_id: str, speech_enhancement_id: str) -> Response[AdobeSpeechEnhancement]:
         job = services().enhancements.show(
-            _client(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
+            client_of(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
         )
         return _json(HTTPStatus.OK, translate.from_job(job, base_url=_base_url(app, services())))
 
     def download(asset_id: str, speech_enhancement_id: str) -> Response[str]:
         url = services().downloads.url(
-            _client(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
+            client_of(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
         )
         return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
 
@@ -121,62 +128,6 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
         summary="Download the result, at the path that download_url shows",
         responses=found,
     )(download)
-
-
-def _add_refusals(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
-    def authenticate(resolver: APIGatewayRestResolver, call_next: NextMiddleware) -> Response[Any]:
-        event = resolver.current_event
-        if not any(route.matches(event.http_method, event.path) for route in routes_of(app)):
-            return call_next(resolver)  # what is not there is not there for anybody
-        resolver.append_context(  # type: ignore[no-untyped-call]
-            client=_authenticated(resolver, services())
-        )
-        return call_next(resolver)
-
-    app.use([authenticate])
-
-    @app.exception_handler(DomainError)  # type: ignore[untyped-decorator]
-    def refuse(error: DomainError) -> Response[str]:
-        if error.code in {DomainErrorCode.INTERNAL, DomainErrorCode.UNAVAILABLE}:
-            logger.error("refused: %s", error.message)
-        return _refusal(error)
-
-    @app.exception_handler([RequestValidationError, RequestUnsupportedContentType])  # type: ignore[untyped-decorator]
-    def invalid(error: RequestValidationError | RequestUnsupportedContentType) -> Response[str]:
-        # Powertools validates before it runs any middleware; a caller we do not know learns nothing of its body.
-        try:
-            _authenticated(app, services())
-        except DomainError as refusal:
-            return _refusal(refusal)
-        path = app.current_event.path
-        template = next((route.path for route in routes_of(app) if route.matches_path(path)), path)
-        message = translate.validation_message(template.removeprefix(translate.PREFIX), error.errors())
-        return _refusal(DomainError(DomainErrorCode.PARAMETER_INVALID, message))
-
-    @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
-    def broken(_error: Exception) -> Response[str]:
-        logger.exception("unexpected error")  # noqa: LOG004 - Powertools calls this inside its except block
-        return _refusal(DomainError(DomainErrorCode.INTERNAL))
-
-    @app.not_found
-    def not_found(_error: NotFoundError) -> Response[str]:
-        known = (*routes_of(app), TOKEN)
-        allowed = sorted({route.method for route in known if route.matches_path(app.current_event.path)})
-        if not allowed:
-            return _refusal(DomainError(DomainErrorCode.NOT_FOUND))
-        return _refusal(DomainError(DomainErrorCode.METHOD_NOT_ALLOWED), headers={"Allow": ", ".join(allowed)})
-
-
-def _authenticated(app: APIGatewayRestResolver, services: AdobeServices) -> Client:
-    headers = app.current_event.headers
-    scheme, _, token = (headers.get("authorization") or "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else None
-    return services.authenticator.authenticate(headers.get("x-api-key"), bearer)
-
-
-def _client(app: APIGatewayRestResolver) -> Client:
-    client: Client = app.context["client"]
-    return client
 
 
 def _base_url(app: APIGatewayRestResolver, services: AdobeServices) -> str:
@@ -195,10 +146,13 @@ def _json(status: HTTPStatus, body: T) -> Response[T]:
     return Response(status.value, content_type=JSON, body=body)
 
 
-def _refusal(error: DomainError, headers: dict[str, str] | None = None) -> Response[str]:
+def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:
     status, code, message = translate.from_error(error)
+    if fields:
+        path = app.current_event.path
+        template = next((route.path for route in routes_of(app) if route.matches_path(path)), path)
+        message = translate.validation_message(template.removeprefix(translate.PREFIX), fields)
     body = AdobeError(error_code=code, message=message)
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if status is HTTPStatus.TOO_MANY_REQUESTS else {}
-    return Response(
-        status.value, content_type=JSON, body=json.dumps(body.model_dump()), headers={**retry, **(headers or {})}
-    )
+    too_many = status is HTTPStatus.TOO_MANY_REQUESTS
+    headers = {"Retry-After": str(error.retry_after_s or RETRY_AFTER_S)} if too_many else {}
+    return Response(status.value, content_type=JSON, body=json.dumps(body.model_dump()), headers=headers)

@@ -5,18 +5,28 @@ import binascii
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS
-from lambdas.core.operations import MEDIA_TYPES, MODEL_DEFAULT
-
-MAX_SIZE_BYTES = 5 * 1024**3
-"""S3's limit for one PUT."""
+from lambdas.core.clock import to_text
+from lambdas.core.operations import MEDIA_TYPES
+from lambdas.core.services.uploads import MAX_LINKS
+from lambdas.core.uploads import MAX_PUT_BYTES, MAX_UPLOAD_BYTES
 
 MAX_RETAIN_HOURS = 24 * 365
 
-ContentType = Literal[tuple(sorted(MEDIA_TYPES))]  # type: ignore[valid-type]
+Moment = Annotated[
+    datetime, PlainSerializer(to_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 Model = Literal["dfn3", "dfn3-ll", "dfn3-hq"]
 EnhancementStatus = Literal["waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled"]
 AssetStatusName = Literal["waiting_for_upload", "ready", "invalid"]
@@ -35,13 +45,20 @@ def _filename(value: str) -> str:
     return _unicode(value)
 
 
-def _md5(value: str) -> str:
+def _media_type(value: str) -> str:
+    if value not in MEDIA_TYPES:
+        msg = f"not one of {', '.join(sorted(MEDIA_TYPES))}"
+        raise ValueError(msg)
+    return value
+
+
+def _digest(value: str, length: int) -> str:
     try:
-        if len(base64.b64decode(value, validate=True)) == 16:
+        if len(base64.b64decode(value, validate=True)) == length:
             return value
     except binascii.Error:
         pass
-    msg = "not the base64 of an MD5"
+    msg = f"not the base64 of {length} bytes"
     raise ValueError(msg)
 
 
@@ -84,13 +101,37 @@ class NativeUploadRequest(_Asked):
     """A recording that is going to be uploaded."""
 
     filename: Filename
-    size_bytes: Annotated[int, Field(ge=1, le=MAX_SIZE_BYTES, description="Exact length of the file in bytes.")]
-    content_type: Annotated[ContentType, Field(description="Media type of the file.", examples=["audio/wav"])]
+    size_bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES, description="Exact length of the file in bytes.")]
+    content_type: Annotated[
+        str,
+        Field(
+            description="Media type of the file.",
+            examples=["audio/wav"],
+            json_schema_extra={"enum": sorted(MEDIA_TYPES)},
+        ),
+        AfterValidator(_media_type),
+    ]
     checksum_md5: Annotated[
         str | None,
         Field(description="Base64 of the file's MD5. When given, storage refuses other bytes."),
-        AfterValidator(lambda value: None if value is None else _md5(value)),
+        AfterValidator(lambda value: None if value is None else _digest(value, 16)),
     ] = None
+    checksum_sha256: Annotated[
+        str | None,
+        Field(description="Base64 of the file's SHA-256. When given, other bytes are refused."),
+        AfterValidator(lambda value: None if value is None else _digest(value, 32)),
+    ] = None
+    in_parts: Annotated[
+        bool,
+        Field(description="Upload in parts that can be sent again one by one; needed beyond 5 GiB, good from 100 MB."),
+    ] = False
+
+    @model_validator(mode="after")
+    def _large_ones_come_in_parts(self) -> "NativeUploadRequest":
+        if self.size_bytes > MAX_PUT_BYTES and not self.in_parts:
+            msg = f"a file of more than {MAX_PUT_BYTES} bytes has to come in parts: set in_parts"
+            raise ValueError(msg)
+        return self
 
 
 class NativeAssetRequest(NativeUploadRequest):
@@ -161,9 +202,7 @@ class NativeEnhancementRequest(_Asked):
 
     source: NativeSource
     strength: Strength
-    model: Annotated[Model, Field(description="dfn3 is the default, dfn3-hq the best, dfn3-ll the quickest.")] = (
-        MODEL_DEFAULT
-    )
+    model: Annotated[Model, Field(description="dfn3 is the default, dfn3-hq the best, dfn3-ll the quickest.")] = "dfn3"
     options: NativeOptions = NativeOptions()
     reference: Reference | None = None
     retain_hours: RetainHours | None = None
@@ -183,13 +222,48 @@ class NativeBatchRequest(_Asked):
     reference: Reference | None = None
 
 
+class NativePartsRequest(_Asked):
+    """Body of ``POST /v1/assets/{asset_id}/parts``."""
+
+    numbers: Annotated[
+        tuple[int, ...],
+        Field(min_length=1, max_length=MAX_LINKS, strict=False, description="Numbers of the parts, from 1."),
+    ]
+    md5: Annotated[
+        dict[str, str], Field(description="Part number: base64 of its MD5. When given, storage refuses other bytes.")
+    ] = {}
+
+
 class NativeUpload(_Told):
     """Where and how to put the bytes: this method, this URL, exactly these headers."""
 
     method: Literal["PUT"]
     url: str
     headers: dict[str, str]
-    expires_at: datetime
+    expires_at: Moment
+
+
+class NativePart(NativeUpload):
+    """Where and how to put one part."""
+
+    number: int
+    size_bytes: int
+
+
+class NativeParts(_Told):
+    """Links to parts."""
+
+    parts: tuple[NativePart, ...]
+
+
+class NativeProgress(_Told):
+    """What has arrived of a recording that comes in parts."""
+
+    asset_id: str
+    part_size_bytes: int
+    parts: int
+    arrived_bytes: int
+    missing: tuple[int, ...]
 
 
 class NativeAudio(_Told):
@@ -234,12 +308,16 @@ class NativeAsset(_Told):
     size_bytes: int
     content_type: str
     checksum_md5: str | None
-    created_at: datetime
-    updated_at: datetime
-    retain_until: datetime | None
+    checksum_sha256: str | None
+    created_at: Moment
+    updated_at: Moment
+    retain_until: Moment | None
     audio: NativeAudio | None
     error: NativeFault | None
-    upload: Annotated[NativeUpload | None, Field(description="While it waits for its bytes: where to put them.")]
+    upload: Annotated[
+        NativeUpload | None, Field(description="While it waits for its bytes in one PUT: where to put them.")
+    ]
+    parts: Annotated[int | None, Field(description="Where it comes in parts: how many.")]
 
 
 class NativeLinks(_Told):
@@ -264,9 +342,9 @@ class NativeEnhancement(_Told):
     options: NativeOptions
     reference: str | None
     batch_id: str | None
-    created_at: datetime
-    updated_at: datetime
-    finished_at: datetime | None
+    created_at: Moment
+    updated_at: Moment
+    finished_at: Moment | None
     progress_percent: float
     queue_position: Annotated[int | None, Field(description="1 is your next; null unless it is queued.")]
     eta_s: Annotated[int | None, Field(description="Seconds until it is done; null unless it runs.")]
@@ -289,7 +367,7 @@ class NativeBatch(_Told):
     """A batch; it is finished when nothing of it waits or runs."""
 
     id: str
-    created_at: datetime
+    created_at: Moment
     reference: str | None
     finished: bool
     counts: dict[str, int]

@@ -13,6 +13,7 @@ from lambdas.core.services.enhancements import DownloadService
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.rates import RateLimiter
 from lambdas.core.services.submission import SubmissionService
+from lambdas.core.services.uploads import UploadService
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class NativeServices:
     authenticator: KeyAuthenticator
     rates: RateLimiter
     assets: AssetService
+    uploads: UploadService
     submissions: SubmissionService
     batches: BatchService
     listing: JobListing

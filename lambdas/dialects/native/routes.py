@@ -1,0 +1,436 @@
+"""The native API's paths. Each handler translates, calls the core once and translates back."""
+
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from pydantic import BaseModel
+
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
+from lambdas.core.paging import MAX_LIMIT
+from lambdas.core.rates import WINDOW_S, RateClass, RateState
+from lambdas.core.services.enhancements import Artifact
+from lambdas.core.services.listing import JobFilter, JobView
+from lambdas.core.usage import MAX_DAYS
+from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
+from lambdas.dialects.native import translate
+from lambdas.dialects.native.protocol import (
+    EnhancementStatus,
+    NativeAsset,
+    NativeAssetPage,
+    NativeAssetRequest,
+    NativeBatch,
+    NativeBatchRequest,
+    NativeEnhancement,
+    NativeEnhancementPage,
+    NativeEnhancementRequest,
+    NativeParts,
+    NativePartsRequest,
+    NativeProblem,
+    NativeProgress,
+    NativeUsage,
+)
+from lambdas.dialects.native.services import NativeServices
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Services = Callable[[], NativeServices]
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+MAX_WAIT_S = 20
+"""API Gateway gives up after 29 seconds."""
+
+POLL_AFTER_S = 2
+USAGE_DAYS = 30
+
+ASSETS, ENHANCEMENTS, BATCHES = "/v1/assets", "/v1/enhancements", "/v1/batches"
+ASSET, ENHANCEMENT = f"{ASSETS}/<asset_id>", f"{ENHANCEMENTS}/<enhancement_id>"
+
+REFUSALS: dict[int, Any] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": NativeProblem}}}
+    for status in (401, 403, 404, 409, 410, 422, 429)
+}
+
+ResourceId = Annotated[str, Path(description="Identifier, as an earlier answer gave it.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY_LENGTH,
+        description="Your own name for this request: sent again with the same key, it makes nothing new.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+
+
+def build(services: Services) -> APIGatewayRestResolver:
+    """Return the dialect's resolver; ``services`` is called per request only."""
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
+    Door(
+        authenticate=lambda: services().authenticator.authenticate(
+            bearer=bearer_token(app), api_key=app.current_event.headers.get("x-api-key")
+        ),
+        rates=lambda: services().rates,
+        rate_class=_rate_class,
+        headers=_rate_headers,
+        refuse=lambda error, fields: _refusal(app, error, fields),
+    ).add_to(app)
+    _add_assets(app, services)
+    _add_parts(app, services)
+    _add_enhancements(app, services)
+    _add_results(app, services)
+    _add_batches(app, services)
+    _add_usage(app, services)
+    return app
+
+
+def _from_json(text: str) -> Any:
+    """Read a body; what Python cannot read for its size or depth is no valid JSON either."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise json.JSONDecodeError("not readable", "", 0) from None
+
+
+def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
+    @app.post(
+        ASSETS,
+        operation_id="createAsset",
+        summary="Announce a recording",
+        description="Returns where to upload it; it can be enhanced once its status is `ready`.",
+        responses=_answers(201, NativeAsset),
+        tags=["Assets"],
+    )
+    def create_asset(body: Annotated[NativeAssetRequest, Body()], key: Key = None) -> Response[NativeAsset]:
+        command = translate.to_create_asset(
+            client_of(app).id, body, retain_hours=body.retain_hours, key=_key(app, "asset", key, body)
+        )
+        return _json(HTTPStatus.CREATED, _asset(services(), services().submissions.register(command)))
+
+    @app.get(
+        ASSETS,
+        operation_id="listAssets",
+        summary="List recordings, newest first",
+        responses=_answers(200, NativeAssetPage),
+        tags=["Assets"],
+    )
+    def list_assets(limit: Limit = 50, cursor: Cursor = None) -> Response[NativeAssetPage]:
+        page = services().assets.page(client_of(app).id, limit=limit, cursor=cursor)
+        shown = tuple(_asset(services(), services().assets.view(asset)) for asset in page.items)
+        return _json(HTTPStatus.OK, NativeAssetPage(items=shown, next_cursor=page.next_cursor))
+
+    @app.get(
+        ASSET,
+        operation_id="getAsset",
+        summary="Get a recording",
+        responses=_answers(200, NativeAsset),
+        tags=["Assets"],
+    )
+    def get_asset(asset_id: ResourceId) -> Response[NativeAsset]:
+        return _json(HTTPStatus.OK, _asset(services(), services().assets.show(client_of(app).id, _id(asset_id))))
+
+    @app.delete(
+        ASSET,
+        operation_id="deleteAsset",
+        summary="Delete a recording and all that was made of it",
+        description="Enhancements of it that wait or run are cancelled.",
+        responses={204: {"description": "It is not there any more."}, **REFUSALS},
+        tags=["Assets"],
+    )
+    def delete_asset(asset_id: ResourceId) -> Response[str]:
+        client = client_of(app)
+        services().assets.show(client.id, _id(asset_id))
+        services().deletion.delete(client.id, _id(asset_id))
+        return Response(HTTPStatus.NO_CONTENT.value, body="")
+
+
+def _add_parts(app: APIGatewayRestResolver, services: Services) -> None:
+    @app.post(
+        f"{ASSET}/parts",
+        operation_id="linkParts",
+        summary="Get links to upload parts",
+        description="Also for parts that have arrived: what is sent again replaces what is there.",
+        responses=_answers(200, NativeParts),
+        tags=["Assets"],
+    )
+    def link_parts(asset_id: ResourceId, body: Annotated[NativePartsRequest, Body()]) -> Response[NativeParts]:
+        links = services().uploads.links(
+            client_of(app).id, _id(asset_id), body.numbers, md5=translate.to_digests(body.md5)
+        )
+        expires_at = _expires_at(services())
+        return _json(
+            HTTPStatus.OK,
+            NativeParts(parts=tuple(translate.from_link(link, expires_at=expires_at) for link in links)),
+        )
+
+    @app.get(
+        f"{ASSET}/parts",
+        operation_id="getUploadProgress",
+        summary="See which parts have arrived",
+        description="So that an interrupted upload can go on where it was.",
+        responses=_answers(200, NativeProgress),
+        tags=["Assets"],
+    )
+    def upload_progress(asset_id: ResourceId) -> Response[NativeProgress]:
+        progress = services().uploads.progress(client_of(app).id, _id(asset_id))
+        return _json(HTTPStatus.OK, translate.from_progress(progress))
+
+    @app.post(
+        f"{ASSET}/complete",
+        operation_id="completeUpload",
+        summary="Finish an upload that came in parts",
+        responses=_answers(200, NativeAsset),
+        tags=["Assets"],
+    )
+    def complete_upload(asset_id: ResourceId) -> Response[NativeAsset]:
+        asset = services().uploads.complete(client_of(app).id, _id(asset_id))
+        return _json(HTTPStatus.OK, _asset(services(), services().assets.view(asset)))
+
+
+def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
+    @app.post(
+        ENHANCEMENTS,
+        operation_id="createEnhancement",
+        summary="Enhance a recording",
+        description="With a source that is uploaded next, the answer says where to put it, and the enhancement starts "
+        "by itself when the bytes are there.",
+        responses=_answers(202, NativeEnhancement),
+        tags=["Enhancements"],
+    )
+    def create_enhancement(
+        body: Annotated[NativeEnhancementRequest, Body()], key: Key = None
+    ) -> Response[NativeEnhancement]:
+        client = client_of(app)
+        source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
+        wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
+        made = services().submissions.submit(client.id, source, wish)
+        upload = translate.upload_of(made.asset, expires_at=_expires_at(services())) if made.asset else None
+        base_url = _base_url(app, services())
+        shown = translate.from_job(services().listing.seen(made.job), base_url=base_url, upload=upload)
+        headers = {"Location": shown.links.self, "Retry-After": str(POLL_AFTER_S)}
+        return _json(HTTPStatus.ACCEPTED, shown, headers)
+
+    @app.get(
+        ENHANCEMENTS,
+        operation_id="listEnhancements",
+        summary="List enhancements, newest first",
+        responses=_answers(200, NativeEnhancementPage),
+        tags=["Enhancements"],
+    )
+    def list_enhancements(  # noqa: PLR0917 - each is a filter
+        status: Annotated[list[EnhancementStatus] | None, Query(description="Only those; may be repeated.")] = None,
+        asset_id: Annotated[str | None, Query(description="Only those of this recording.")] = None,
+        created_after: Annotated[datetime | None, Query(description="Only those asked for since.")] = None,
+        created_before: Annotated[datetime | None, Query(description="Only those asked for before.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response[NativeEnhancementPage]:
+        wanted = JobFilter(
+            statuses=translate.to_statuses(status or ()),
+            asset_id=_id(asset_id) if asset_id else None,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        page = services().listing.page(client_of(app).id, wanted, limit=limit, cursor=cursor)
+        base_url = _base_url(app, services())
+        shown = tuple(translate.from_job(JobView(job), base_url=base_url) for job in page.items)
+        return _json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor))
+
+    @app.get(
+        ENHANCEMENT,
+        operation_id="getEnhancement",
+        summary="Get an enhancement",
+        description="With `wait` the answer comes when it has ended, or after so many seconds.",
+        responses=_answers(200, NativeEnhancement),
+        tags=["Enhancements"],
+    )
+    def get_enhancement(
+        enhancement_id: ResourceId,
+        wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for its end.")] = 0,
+    ) -> Response[NativeEnhancement]:
+        seen = services().listing.wait(client_of(app).id, _id(enhancement_id), wait_s=wait, sleep=services().sleep)
+        headers = {} if seen.job.is_terminal else {"Retry-After": str(POLL_AFTER_S)}
+        return _json(HTTPStatus.OK, translate.from_job(seen, base_url=_base_url(app, services())), headers)
+
+    @app.post(
+        f"{ENHANCEMENT}/cancel",
+        operation_id="cancelEnhancement",
+        summary="Cancel an enhancement",
+        description="Whether it waits or runs; one that is cancelled already stays so.",
+        responses=_answers(200, NativeEnhancement),
+        tags=["Enhancements"],
+    )
+    def cancel_enhancement(enhancement_id: ResourceId) -> Response[NativeEnhancement]:
+        job = services().cancelling.cancel(client_of(app).id, _id(enhancement_id))
+        return _json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
+
+
+def _add_results(app: APIGatewayRestResolver, services: Services) -> None:
+    found: dict[int, Any] = {302: {"description": "Its short-lived location"}, **REFUSALS}
+
+    @app.get(
+        f"{ENHANCEMENT}/download",
+        operation_id="downloadEnhancement",
+        summary="Download the result",
+        responses=found,
+        tags=["Enhancements"],
+    )
+    def download(enhancement_id: ResourceId) -> Response[str]:
+        return _elsewhere(services().downloads.url(client_of(app).id, _id(enhancement_id)))
+
+    def add(artifact: Artifact, summary: str) -> None:
+        def get(enhancement_id: ResourceId) -> Response[str]:
+            return _elsewhere(services().downloads.artifact_url(client_of(app).id, _id(enhancement_id), artifact))
+
+        get.__name__ = f"get_{artifact}"
+        app.get(
+            f"{ENHANCEMENT}/{artifact}",
+            operation_id=f"get{artifact.capitalize()}",
+            summary=summary,
+            responses=found,
+            tags=["Enhancements"],
+        )(get)
+
+    add(Artifact.REPORT, "Get what was measured before and after, as JSON")
+    add(Artifact.SPECTROGRAM, "Get the spectrogram before and after, as PNG")
+    add(Artifact.WAVEFORM, "Get the waveform before and after, as PNG")
+    add(Artifact.PEAKS, "Get the waveform's peaks, as JSON")
+
+
+def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
+    @app.post(
+        BATCHES,
+        operation_id="createBatch",
+        summary="Enhance up to a hundred recordings",
+        description="An item that is refused keeps no other from being accepted.",
+        responses=_answers(202, NativeBatch),
+        tags=["Batches"],
+    )
+    def create_batch(body: Annotated[NativeBatchRequest, Body()], key: Key = None) -> Response[NativeBatch]:
+        client = client_of(app)
+        items = [
+            (
+                translate.to_source(client.id, item.source, retain_hours=item.retain_hours),
+                translate.to_wish(item, key=None),
+            )
+            for item in body.items
+        ]
+        named = _named(app, "batch", key or services().ids.new_id(), body)
+        view = services().batches.create(client.id, items, key=named, reference=body.reference)
+        shown = translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services()))
+        location = f"{_base_url(app, services())}{BATCHES}/{shown.id}"
+        return _json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
+
+    @app.get(
+        f"{BATCHES}/<batch_id>",
+        operation_id="getBatch",
+        summary="Get a batch",
+        responses=_answers(200, NativeBatch),
+        tags=["Batches"],
+    )
+    def get_batch(batch_id: ResourceId) -> Response[NativeBatch]:
+        view = services().batches.show(client_of(app).id, _id(batch_id))
+        return _json(
+            HTTPStatus.OK,
+            translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services())),
+        )
+
+
+def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
+    @app.get(
+        "/v1/usage",
+        operation_id="getUsage",
+        summary="See what was done, by day",
+        description=f"Days are UTC; at most {MAX_DAYS} of them, the last {USAGE_DAYS} unless said otherwise.",
+        responses=_answers(200, NativeUsage),
+        tags=["Usage"],
+    )
+    def get_usage(
+        first: Annotated[date | None, Query(alias="from", description="First day.")] = None,
+        last: Annotated[date | None, Query(alias="to", description="Last day.")] = None,
+    ) -> Response[NativeUsage]:
+        until = last or services().clock.now().date()
+        since = first or until - timedelta(days=USAGE_DAYS - 1)
+        if not 0 <= (until - since).days < MAX_DAYS:
+            message = f"from has to be before to, and at most {MAX_DAYS} days"
+            raise DomainError(DomainErrorCode.PARAMETER_INVALID, message)
+        return _json(HTTPStatus.OK, translate.from_usage(services().usage.days(client_of(app).id, since, until)))
+
+
+def _rate_class(method: str, path: str) -> RateClass:
+    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, BATCHES}
+    return RateClass.NATIVE_CREATE if makes_something else RateClass.NATIVE
+
+
+def _rate_headers(state: RateState) -> dict[str, str]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers-10."""
+    return {
+        "RateLimit-Policy": f'"minute";q={state.limit};w={WINDOW_S}',
+        "RateLimit": f'"minute";r={state.remaining};t={state.reset_s}',
+    }
+
+
+def _key(app: APIGatewayRestResolver, operation: str, key: str | None, body: BaseModel) -> IdempotencyKey | None:
+    return None if key is None else _named(app, operation, key, body)
+
+
+def _named(app: APIGatewayRestResolver, operation: str, key: str, body: BaseModel) -> IdempotencyKey:
+    return IdempotencyKey(client_of(app).id, operation, key, fingerprint(body.model_dump(mode="json")))
+
+
+def _id(text: str) -> str:
+    """Return a resource's identifier; raises `DomainError` NOT_FOUND if it cannot be one."""
+    try:
+        parsed = str(uuid.UUID(text))
+    except ValueError:
+        parsed = ""
+    if parsed != text.lower():
+        raise DomainError(DomainErrorCode.NOT_FOUND)
+    return parsed
+
+
+def _asset(services: NativeServices, view: Any) -> NativeAsset:
+    return translate.from_asset(view, expires_at=_expires_at(services))
+
+
+def _expires_at(services: NativeServices) -> datetime:
+    return services.clock.now() + timedelta(seconds=services.upload_url_ttl_s)
+
+
+def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
+    """Return the origin of links: as configured, else the request's own domain and stage."""
+    if services.public_base_url:
+        return services.public_base_url.rstrip("/")
+    context = app.current_event.request_context
+    return f"https://{context.domain_name}/{context.stage}"
+
+
+def _answers(status: int, model: type[Any]) -> dict[int, Any]:
+    return {status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": model}}}, **REFUSALS}
+
+
+def _json(status: HTTPStatus, body: T, headers: dict[str, str] | None = None) -> Response[T]:
+    return Response(status.value, content_type=JSON, body=body, headers=dict(headers or {}))
+
+
+def _elsewhere(url: str) -> Response[str]:
+    return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
+
+
+def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:
+    request_id = app.current_event.request_context.request_id or ""
+    problem = translate.from_error(error, request_id=request_id, fields=fields)
+    headers = {"Retry-After": str(error.retry_after_s or POLL_AFTER_S)} if error.retryable else {}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(problem.status, content_type=PROBLEM, body=problem.model_dump_json(), headers=headers)
