@@ -23,6 +23,7 @@ class DomainErrorCode(StrEnum):
     INTERNAL = "internal"
     QUEUE_FULL = "queue_full"
     ALREADY_FINISHED = "already_finished"
+    UPLOAD_EXPIRED = "upload_expired"
 
 
 class DomainError(Exception):

@@ -68,6 +68,7 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         # Adobe's client can do about it what it does about its rate: wait and come again.
         DomainErrorCode.QUEUE_FULL: (HTTPStatus.TOO_MANY_REQUESTS, "429050", "Too many requests"),
         DomainErrorCode.ALREADY_FINISHED: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,
