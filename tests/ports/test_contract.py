@@ -359,6 +359,9 @@ class TestJobs:
 def test_rows_expire_a_little_after_what_they_speak_of_and_no_living_job_does(with_client: Stores) -> None:
     now_s, day_s = int(NOW.timestamp()), 86_400
     assert expires_at_s("A#a1") == now_s + 32 * day_s
+    never_finished = MultipartUpload(object_key_of("c1", "a2"), "upload-id", 16 * MIB)
+    with_client.assets.add(an_asset("a2", multipart=never_finished))
+    assert expires_at_s("A#a2") == now_s + 32 * day_s
     with_client.jobs.add(a_job(after_s=day_s))
     assert expires_at_s("A#a1") == now_s + 33 * day_s
     assert expires_at_s("J#j1") is None

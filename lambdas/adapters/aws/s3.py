@@ -26,13 +26,12 @@ PRESIGN_SESSION_S = 3600
 PRESIGN_REFRESH_S = 1200
 """A link dies with the credentials that signed it: they are renewed while longer than any link lives."""
 
-# boto3 would by itself declare CRC32 for an upload in parts; every part would then have to carry that header.
 PRESIGN_CONFIG = Config(
-    request_checksum_calculation="when_required",
     retries={"mode": "standard", "max_attempts": 3},
     connect_timeout=3,
     read_timeout=15,
 )
+"""Of the calls that an upload in parts makes while a client waits."""
 
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 NO_UPLOAD = "NoSuchUpload"
@@ -137,7 +136,10 @@ class S3MultipartUploads:
     upload_ttl_s: int
 
     def start(self, object_key: str, content_type: str) -> str:
-        """Start an upload; the bucket encrypts it, S3 guards it with a CRC of its own."""
+        """Start an upload; the bucket encrypts it.
+
+        No checksum algorithm is named: each part would then have to carry a header that plain PUTs do not send.
+        """
         with domain_errors():
             answer = self.presigner.get().create_multipart_upload(
                 Bucket=self.bucket, Key=object_key, ContentType=content_type
