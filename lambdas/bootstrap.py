@@ -1,6 +1,7 @@
 """The only place where the core meets its adapters. One function per entry point; each reads its settings once."""
 
 import os
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ from botocore.config import Config
 from lambdas.adapters.aws.dynamodb import (
     DynamoAssetStore,
     DynamoAttemptStore,
+    DynamoBatchStore,
     DynamoClientRegistry,
     DynamoJobRepository,
     DynamoLaneLog,
+    DynamoRateCounter,
+    DynamoUsageStore,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
 from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
@@ -45,7 +49,8 @@ from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
-from lambdas.core.services.authentication import Authenticator, TokenService
+from lambdas.core.services.authentication import Authenticator, KeyAuthenticator, TokenService
+from lambdas.core.services.batches import BatchService
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
@@ -56,12 +61,16 @@ from lambdas.core.services.housekeeping import HousekeepingService
 from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
+from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.rates import RateLimiter
+from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
+from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
     AdmitSettings,
     ApiSettings,
@@ -105,24 +114,44 @@ def api_settings() -> ApiSettings:
 def adobe_services() -> AdobeServices:
     """Wire Adobe's dialect."""
     settings = api_settings()
-    table = _table(settings.table)
-    assets = _assets(settings)
-    links = S3AudioLinks(
-        bucket=settings.audio_bucket,
-        presigner=_presigner(),
-        upload_ttl_s=settings.upload_url_ttl_s,
-        download_ttl_s=settings.download_url_ttl_s,
-    )
+    table, assets, links = _table(settings.table), _assets(settings), _links()
     enhancements = _enhancements(settings, settings.admit_queue_url)
     return AdobeServices(
-        authenticator=Authenticator(
-            CachingClientRegistry(DynamoClientRegistry(table), CLOCK),
-            KmsTokenVerifier(boto3.client("kms", config=RETRIES), settings.signing_key_id),
-            CLOCK,
-        ),
+        authenticator=Authenticator(_known_clients(), _token_verifier(), CLOCK),
+        rates=RateLimiter(DynamoRateCounter(table), CLOCK),
         assets=AssetService(assets, links, CLOCK, IDS),
         enhancements=enhancements,
         downloads=DownloadService(assets, enhancements, links),
+        public_base_url=settings.public_base_url,
+    )
+
+
+@lru_cache
+def native_services() -> NativeServices:
+    """Wire the native dialect."""
+    settings = api_settings()
+    table, assets, links = _table(settings.table), _assets(settings), _links()
+    asset_service, jobs = AssetService(assets, links, CLOCK, IDS), _jobs(settings)
+    enhancements = _enhancements(settings, settings.admit_queue_url)
+    submissions = SubmissionService(asset_service, upload_service(), enhancements, IDS)
+    outcomes = _outcomes(settings, settings.outcome_queue_url)
+    batches = DynamoBatchStore(table, Retention(settings.retention_days))
+    return NativeServices(
+        authenticator=KeyAuthenticator(_known_clients(), _token_verifier(), CLOCK),
+        rates=RateLimiter(DynamoRateCounter(table), CLOCK),
+        assets=asset_service,
+        uploads=upload_service(),
+        submissions=submissions,
+        batches=BatchService(submissions, jobs, batches, CLOCK, IDS),
+        listing=JobListing(jobs, CLOCK),
+        downloads=DownloadService(assets, enhancements, links),
+        cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
+        deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),
+        usage=DynamoUsageStore(table),
+        clock=CLOCK,
+        ids=IDS,
+        sleep=time.sleep,
+        upload_url_ttl_s=settings.upload_url_ttl_s,
         public_base_url=settings.public_base_url,
     )
 
@@ -133,6 +162,26 @@ def upload_service() -> UploadService:
     settings = api_settings()
     uploads = S3MultipartUploads(settings.audio_bucket, _presigner(), settings.upload_url_ttl_s)
     return UploadService(_assets(settings), uploads, CLOCK, IDS)
+
+
+@lru_cache
+def _known_clients() -> CachingClientRegistry:
+    return CachingClientRegistry(DynamoClientRegistry(_table(api_settings().table)), CLOCK)
+
+
+@lru_cache
+def _token_verifier() -> KmsTokenVerifier:
+    return KmsTokenVerifier(boto3.client("kms", config=RETRIES), api_settings().signing_key_id)
+
+
+def _links() -> S3AudioLinks:
+    settings = api_settings()
+    return S3AudioLinks(
+        bucket=settings.audio_bucket,
+        presigner=_presigner(),
+        upload_ttl_s=settings.upload_url_ttl_s,
+        download_ttl_s=settings.download_url_ttl_s,
+    )
 
 
 @lru_cache

@@ -53,6 +53,11 @@ class ApiSettings(Settings):
     """Where clients reach S3, if it is not the endpoint the function itself uses."""
     upload_url_ttl_s: int = 900
     download_url_ttl_s: int = 300
+    stop_queue_url: str = ""
+    outcome_queue_url: str = ""
+    """Of a dialect whose clients can cancel."""
+    erase_queue_url: str = ""
+    """Of a dialect whose clients can delete."""
 
 
 class TokenSettings(Settings):

@@ -1,5 +1,7 @@
 """The functions clients talk to: one for each dialect, and the only one that may sign tokens."""
 
+from collections.abc import Mapping
+
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -12,9 +14,14 @@ from infra.constructs import grants
 from infra.constructs.buckets import INPUT_PREFIX, OUTPUT_PREFIX
 from infra.constructs.functions import ServiceFunction, Spec, function_role, settings_environment
 from infra.constructs.job_table import INDEXES
+from infra.constructs.queues import JobQueues
 from infra.nag import accept_objects
 from lambdas.core.workflow import FunctionName
+from lambdas.dialects.common import Dialect
 from lambdas.settings import ApiSettings, TokenSettings
+
+_API_TIMEOUT_S = 28
+"""API Gateway gives up a second later; a client may ask to wait for 20."""
 
 _API_MEMORY_MIB = 1024
 """A client waits for these: more memory is more CPU, and a shorter cold start."""
@@ -23,7 +30,7 @@ _API_MEMORY_MIB = 1024
 class DialectFunction(Construct):
     """The function of one dialect and the role under which it signs links: the function itself sees no audio.
 
-    ``in_parts`` is for a dialect that offers uploads in parts: it starts and finishes them under the signing role.
+    Uploads in parts are started and finished under the signing role too.
     """
 
     def __init__(
@@ -31,15 +38,15 @@ class DialectFunction(Construct):
         scope: Construct,
         config: Config,
         *,
-        name: FunctionName,
-        dialect: str,
+        dialect: Dialect,
         table: dynamodb.ITable,
         audio: s3.IBucket,
         data_key: kms.IKey,
         signing_key: kms.IKey,
         admit_queue: sqs.IQueue,
-        in_parts: bool = False,
+        queues: JobQueues,
     ) -> None:
+        name = dialect.function
         super().__init__(scope, f"{name.value}Dialect")
         role = function_role(self, name)
         self.presign_role = iam.Role(
@@ -48,28 +55,31 @@ class DialectFunction(Construct):
             assumed_by=iam.ArnPrincipal(role.role_arn),
             description=f"Signs links to audio for {name.value}",
         )
+        messages = _messages(dialect, queues)
         local = {"s3_public_endpoint": S3_URL_PLACEHOLDER} if config.local else {}
         environment = settings_environment(
             ApiSettings,
             config,
-            dialect=dialect,
+            dialect=dialect.name,
             table=table.table_name,
             audio_bucket=audio.bucket_name,
             admit_queue_url=admit_queue.queue_url,
             signing_key_id=signing_key.key_id,
             presign_role_arn=self.presign_role.role_arn,
             public_base_url=config.public_base_url,
+            **{variable: queue.queue_url for variable, queue in messages.items()},
             **local,
         )
-        spec = Spec(name, environment, memory_mib=_API_MEMORY_MIB, timeout_s=25)
+        spec = Spec(name, environment, memory_mib=_API_MEMORY_MIB, timeout_s=_API_TIMEOUT_S)
         self.api = ServiceFunction(self, config, spec, role=role)
         self.api.allow(
-            grants.table_use(table, INDEXES, *grants.READ, *grants.WRITE),
+            grants.table_use(table, INDEXES, *grants.READ, *grants.WRITE, *(grants.DELETE if dialect.cancels else ())),
             grants.queue_send(admit_queue),
             grants.key_use(signing_key, "kms:GetPublicKey"),
             grants.role_assume(self.presign_role),
+            *(grants.queue_send(queue) for queue in messages.values()),
         )
-        self._allow_signing(audio, data_key, in_parts=in_parts)
+        self._allow_signing(audio, data_key, in_parts=dialect.uploads_in_parts)
 
     def _allow_signing(self, audio: s3.IBucket, data_key: kms.IKey, *, in_parts: bool) -> None:
         """Let the role sign uploads and downloads, and nothing else."""
@@ -82,6 +92,13 @@ class DialectFunction(Construct):
             self.presign_role.add_to_policy(statement)
         for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):
             accept_objects(self.presign_role, audio, prefix)
+
+
+def _messages(dialect: Dialect, queues: JobQueues) -> Mapping[str, sqs.IQueue]:
+    """Return the queues that what the dialect's clients can do needs, by setting."""
+    cancelling = {"stop_queue_url": queues.stop, "outcome_queue_url": queues.outcome} if dialect.cancels else {}
+    deleting = {"erase_queue_url": queues.erase} if dialect.deletes else {}
+    return cancelling | deleting
 
 
 def token_function(

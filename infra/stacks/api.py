@@ -26,13 +26,13 @@ class ApiStack(BaseStack):
             dialect.function: DialectFunction(
                 self,
                 config,
-                name=dialect.function,
-                dialect=dialect.name,
+                dialect=dialect,
                 table=data.table,
                 audio=data.audio,
                 data_key=data.data_key,
                 signing_key=data.signing_key,
                 admit_queue=engine.admit_queue,
+                queues=engine.queues,
             )
             for dialect in DIALECTS
         }

@@ -41,6 +41,8 @@ class Dialect:
     ----------
     prefixes
         The path prefixes this dialect owns; whatever is not a route below them is answered in its error format.
+    cancels, deletes, uploads_in_parts
+        What its clients can do beyond asking and looking; its function gets the permissions for that and no other.
     build
         Makes the resolver; it gets a function that returns the dialect's services, called per request only, so
         that the routes can be read without any environment.
@@ -50,6 +52,9 @@ class Dialect:
     function: FunctionName
     prefixes: tuple[str, ...]
     build: Callable[[Callable[[], Any]], APIGatewayRestResolver]
+    cancels: bool = False
+    deletes: bool = False
+    uploads_in_parts: bool = False
 
     def schema(self) -> dict[str, Any]:
         """Return the dialect's OpenAPI document."""

@@ -3,6 +3,7 @@
 from lambdas.core.workflow import FunctionName
 from lambdas.dialects.adobe import routes as adobe
 from lambdas.dialects.common import Dialect
+from lambdas.dialects.native import routes as native
 
 DIALECTS: tuple[Dialect, ...] = (
     Dialect(
@@ -10,6 +11,15 @@ DIALECTS: tuple[Dialect, ...] = (
         function=FunctionName.ADOBE_API,
         prefixes=("/audio_services",),
         build=adobe.build,
+    ),
+    Dialect(
+        name="native",
+        function=FunctionName.NATIVE_API,
+        prefixes=("/v1",),
+        build=native.build,
+        cancels=True,
+        deletes=True,
+        uploads_in_parts=True,
     ),
 )
 

@@ -10,7 +10,7 @@ from lambdas import bootstrap
 from lambdas.dialects.registry import dialect
 from lambdas.entrypoints.logs import logger
 
-SERVICES = {"adobe": bootstrap.adobe_services}
+SERVICES = {"adobe": bootstrap.adobe_services, "native": bootstrap.native_services}
 
 
 @lru_cache

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 import requests
@@ -19,6 +20,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from gpu_container.contract import ProbeOrder, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
 from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, ERROR_KEY, FunctionName, Machine, Step
+from lambdas.dialects.registry import DIALECTS, FALLBACK
 from lambdas.entrypoints import admit, api, complete, dispatch, erase, intake, job_steps, sweep, token
 from tests.ports.conftest import TABLE, create_table
 
@@ -59,6 +61,7 @@ class Cloud:
     probe: Callable[[ProbeOrder], dict[str, Any]]
     work: Callable[[WorkOrder], WorkResult | WorkFailure]
     dispatched: list[WorkOrder] = field(default_factory=list)
+    resolvers: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         create_table()
@@ -119,11 +122,18 @@ class Cloud:
         event = _proxy_event(method, path, raw if raw is not None else json.dumps(body) if body is not None else None)
         event["headers"].update(headers or {})
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
-        answer = api.handler(event, Context())
+        answer = self._resolver(path).resolve(event, Context())
         found = {name: values[-1] for name, values in (answer.get("multiValueHeaders") or {}).items()}
         text = answer.get("body") or ""
-        is_json = found.get("Content-Type", "").startswith("application/json")
+        is_json = "json" in found.get("Content-Type", "")
         return Answer(answer["statusCode"], found, json.loads(text) if is_json and text else None, text)
+
+    def _resolver(self, path: str) -> Any:
+        """Return the resolver of the dialect that owns the path, as API Gateway would choose its function."""
+        owner = next((one for one in DIALECTS if path.startswith(one.prefixes)), FALLBACK)
+        if owner.name not in self.resolvers:
+            self.resolvers[owner.name] = owner.build(api.SERVICES[owner.name])
+        return self.resolvers[owner.name]
 
     def sign_in(self, name: str, *, max_active: int = 5, max_queued: int = 100) -> dict[str, str]:
         """Make a client and return the two headers of its calls."""
@@ -355,14 +365,15 @@ def _plain(answer: Any) -> Any:
 
 
 def _proxy_event(method: str, path: str, body: str | None) -> dict[str, Any]:
+    query = parse_qs(path.partition("?")[2])
     return {
-        "resource": path,
-        "path": path,
+        "resource": path.partition("?")[0],
+        "path": path.partition("?")[0],
         "httpMethod": method,
         "headers": {"content-type": "application/json"},
         "multiValueHeaders": {"content-type": ["application/json"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
         "pathParameters": None,
         "stageVariables": None,
         "requestContext": {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from lambdas.core.clients import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_QUEUED, Client, new_secret
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.ports import ClientRegistry, Clock, IdFactory
+from lambdas.core.rates import RateClass
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,12 @@ class ClientAdministration:
     ids: IdFactory
 
     def create(
-        self, name: str, *, max_active: int = DEFAULT_MAX_ACTIVE, max_queued: int = DEFAULT_MAX_QUEUED
+        self,
+        name: str,
+        *,
+        max_active: int = DEFAULT_MAX_ACTIVE,
+        max_queued: int = DEFAULT_MAX_QUEUED,
+        takes_api_keys: bool = False,
     ) -> tuple[Client, str]:
         """Return a new client and its secret."""
         now, secret = self.clock.now(), new_secret()
@@ -26,6 +32,7 @@ class ClientAdministration:
             created_at=now,
             max_active=max_active,
             max_queued=max_queued,
+            takes_api_keys=takes_api_keys,
         ).with_secret(secret, now=now)
         self.clients.add(client)
         return client, secret
@@ -35,6 +42,11 @@ class ClientAdministration:
         secret = new_secret()
         self.clients.save(self._existing(client_id).with_secret(secret, now=self.clock.now()))
         return secret
+
+    def set_rate_limit(self, client_id: str, rate_class: RateClass, calls_per_minute: int) -> None:
+        """Give a client a limit of its own; running functions notice within half a minute."""
+        client = self._existing(client_id)
+        self.clients.save(replace(client, rate_limits={**client.rate_limits, rate_class: calls_per_minute}))
 
     def set_disabled(self, client_id: str, *, disabled: bool) -> None:
         """Shut a client out, or let it in again; running functions notice within half a minute."""

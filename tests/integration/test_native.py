@@ -1,0 +1,237 @@
+"""The native API through the real handlers: what none of the hosted services has."""
+
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from lambdas import bootstrap
+from lambdas.core.rates import RateClass
+from tests.integration.cloud import BASE_URL, TABLE, Answer, Cloud, md5_of
+from tests.integration.conftest import GOOD, POISON
+
+UPLOAD = {"filename": "talk.wav", "size_bytes": len(GOOD), "content_type": "audio/wav", "checksum_md5": md5_of(GOOD)}
+
+
+@pytest.fixture
+def caller(cloud: Cloud) -> dict[str, str]:
+    return cloud.sign_in("acme")
+
+
+def enhance(cloud: Cloud, caller: dict[str, str], key: str | None = None, **changes: Any) -> Answer:
+    body = {"source": {"upload": UPLOAD}, "strength": 80} | changes
+    headers = caller | ({"Idempotency-Key": key} if key else {})
+    return cloud.call("POST", "/v1/enhancements", body, headers=headers)
+
+
+def send(cloud: Cloud, caller: dict[str, str], made: dict[str, Any], data: bytes = GOOD) -> None:
+    upload = made["upload"]
+    assert requests.put(upload["url"], data=data, headers=upload["headers"], timeout=5).status_code == 200
+    cloud.uploaded(made["asset_id"], caller["x-api-key"])
+
+
+def show(cloud: Cloud, caller: dict[str, str], job_id: str, query: str = "") -> Any:
+    return cloud.call("GET", f"/v1/enhancements/{job_id}{query}", headers=caller).body
+
+
+def test_one_call_and_one_upload(cloud: Cloud, caller: dict[str, str]) -> None:
+    options = {"dereverb": "on", "loudness_lufs": -16, "report": "basic"}
+    answer = enhance(cloud, caller, strength=72.5, model="dfn3-hq", reference="episode 7", options=options)
+    assert answer.status == 202, answer.text
+    made = answer.body
+    assert (made["status"], made["upload"]["method"]) == ("waiting_for_upload", "PUT")
+    assert answer.headers["Location"] == f"{BASE_URL}/v1/enhancements/{made['id']}" == made["links"]["self"]
+    assert show(cloud, caller, made["id"])["status"] == "waiting_for_upload"
+    send(cloud, caller, made)
+    waiting = show(cloud, caller, made["id"])
+    assert (waiting["status"], waiting["queue_position"]) == ("queued", 1)
+    cloud.drain()
+    done = show(cloud, caller, made["id"], "?wait=1")
+    assert (done["status"], done["strength"], done["reference"]) == ("succeeded", 72.5, "episode 7")
+    (order,) = cloud.dispatched
+    assert (order.model, order.dereverb, order.loudness_lufs, order.report) == ("dfn3-hq", "on", -16, "basic")
+    found = cloud.call("GET", f"/v1/enhancements/{made['id']}/download", headers=caller)
+    assert found.status == 302
+    assert requests.get(found.headers["Location"], timeout=5).content == GOOD
+    usage = cloud.call("GET", "/v1/usage", headers=caller).body
+    assert [day["succeeded"] for day in usage["days"]] == [1]
+
+
+def test_bytes_that_are_not_audio_fail_the_enhancement_that_waits_for_them(
+    cloud: Cloud, caller: dict[str, str]
+) -> None:
+    data = b"no sound at all"
+    upload = UPLOAD | {"size_bytes": len(data), "checksum_md5": md5_of(data)}
+    made = enhance(cloud, caller, source={"upload": upload}).body
+    send(cloud, caller, made, data)
+    failed = show(cloud, caller, made["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "input_corrupt")
+    assert [outcome["job_id"] for outcome in cloud.outcomes()] == [made["id"]]
+
+
+def test_what_one_dialect_makes_the_other_sees(cloud: Cloud, caller: dict[str, str]) -> None:
+    made = enhance(cloud, caller, strength=93).body
+    send(cloud, caller, made)
+    cloud.drain()
+    adobe = f"/audio_services/v1/assets/{made['asset_id']}"
+    assert cloud.call("GET", adobe, headers=caller).body["status"] == "ready_for_processing"
+    job = cloud.call("GET", f"{adobe}/speech_enhancements/{made['id']}", headers=caller).body
+    assert (job["status"], job["strength"]) == ("succeeded", 93)
+
+
+def test_the_same_key_makes_nothing_new(cloud: Cloud, caller: dict[str, str]) -> None:
+    first = enhance(cloud, caller, key="k1")
+    again = enhance(cloud, caller, key="k1")
+    assert (again.status, again.body["id"], again.body["asset_id"]) == (202, first.body["id"], first.body["asset_id"])
+    other = enhance(cloud, caller, key="k1", strength=81)
+    assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")
+    assert enhance(cloud, cloud.sign_in("other"), key="k1").body["id"] != first.body["id"]
+    assert len(cloud.call("GET", "/v1/enhancements", headers=caller).body["items"]) == 1
+
+
+def test_cancel_before_and_after_the_upload(cloud: Cloud, caller: dict[str, str]) -> None:
+    early, late = enhance(cloud, caller).body, enhance(cloud, caller).body
+    send(cloud, caller, late)
+    for made in (early, late):
+        answer = cloud.call("POST", f"/v1/enhancements/{made['id']}/cancel", headers=caller)
+        assert (answer.status, answer.body["status"]) == (200, "cancelled")
+    send(cloud, caller, early)
+    assert cloud.drain() == 0
+    assert show(cloud, caller, early["id"])["status"] == "cancelled"
+
+
+def test_what_has_ended_cannot_be_cancelled(cloud: Cloud, caller: dict[str, str]) -> None:
+    made = enhance(cloud, caller).body
+    send(cloud, caller, made)
+    cloud.drain()
+    answer = cloud.call("POST", f"/v1/enhancements/{made['id']}/cancel", headers=caller)
+    assert (answer.status, answer.body["code"], answer.body["retryable"]) == (409, "already_finished", False)
+
+
+def test_deleting_a_recording(cloud: Cloud, caller: dict[str, str]) -> None:
+    made = enhance(cloud, caller).body
+    send(cloud, caller, made)
+    cloud.drain()
+    path = f"/v1/assets/{made['asset_id']}"
+    assert cloud.call("DELETE", path, headers=cloud.sign_in("other")).status == 404
+    assert cloud.call("DELETE", path, headers=caller).status == 204
+    assert cloud.call("GET", path, headers=caller).status == 404
+    assert cloud.call("DELETE", path, headers=caller).status == 404
+    assert cloud.call("GET", f"/v1/enhancements/{made['id']}/download", headers=caller).status == 404
+    cloud.deliver_erasing()
+    assert cloud.call("GET", f"/v1/enhancements/{made['id']}", headers=caller).status == 404
+
+
+def test_lists_in_pages_with_filters(cloud: Cloud, caller: dict[str, str]) -> None:
+    ids = [enhance(cloud, caller).body["id"] for _ in range(5)]
+    cloud.call("POST", f"/v1/enhancements/{ids[0]}/cancel", headers=caller)
+    first = cloud.call("GET", "/v1/enhancements?limit=2", headers=caller).body
+    second = cloud.call("GET", f"/v1/enhancements?limit=3&cursor={first['next_cursor']}", headers=caller).body
+    assert [one["id"] for one in first["items"] + second["items"]] == ids[::-1]
+    assert second["next_cursor"] is None
+    cancelled = cloud.call("GET", "/v1/enhancements?status=cancelled", headers=caller).body
+    assert [one["id"] for one in cancelled["items"]] == ids[:1]
+    refused = cloud.call("GET", "/v1/enhancements?cursor=nonsense", headers=caller)
+    assert (refused.status, refused.body["code"]) == (422, "parameter_invalid")
+    assert len(cloud.call("GET", "/v1/assets?limit=3", headers=caller).body["items"]) == 3
+
+
+def test_a_batch_accepts_what_it_can(cloud: Cloud, caller: dict[str, str]) -> None:
+    items = [
+        {"source": {"upload": UPLOAD}, "strength": 10},
+        {"source": {"asset_id": "00000000-0000-4000-8000-000000000000"}, "strength": 20},
+        {"source": {"upload": UPLOAD}, "strength": 30},
+    ]
+    headers = caller | {"Idempotency-Key": "b1"}
+    answer = cloud.call("POST", "/v1/batches", {"items": items, "reference": "season 2"}, headers=headers)
+    assert answer.status == 202, answer.text
+    batch = answer.body
+    assert [item["index"] for item in batch["items"]] == [0, 1, 2]
+    assert batch["items"][1]["error"]["code"] == "not_found"
+    assert (batch["finished"], batch["counts"]) == (False, {"waiting_for_upload": 2, "refused": 1})
+    again = cloud.call("POST", "/v1/batches", {"items": items, "reference": "season 2"}, headers=headers).body
+    assert [item["enhancement"] and item["enhancement"]["id"] for item in again["items"]] == [
+        item["enhancement"] and item["enhancement"]["id"] for item in batch["items"]
+    ]
+    for index in (0, 2):
+        send(cloud, caller, batch["items"][index]["enhancement"])
+    cloud.drain()
+    done = cloud.call("GET", f"/v1/batches/{batch['id']}", headers=caller).body
+    assert (done["finished"], done["counts"]) == (True, {"succeeded": 2, "refused": 1})
+    assert cloud.call("GET", f"/v1/batches/{batch['id']}", headers=cloud.sign_in("other")).status == 404
+
+
+def test_a_client_learns_what_it_may_still_do_and_when_to_come_again(cloud: Cloud, caller: dict[str, str]) -> None:
+    bootstrap.client_administration(TABLE).set_rate_limit(caller["x-api-key"], RateClass.NATIVE, 3)
+    answers = [cloud.call("GET", "/v1/assets", headers=caller) for _ in range(5)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[0].headers["RateLimit-Policy"] == '"minute";q=3;w=60'
+    assert answers[0].headers["RateLimit"].startswith('"minute";r=2;t=')
+    assert 0 < int(answers[3].headers["Retry-After"]) <= 65
+    assert (answers[3].body["code"], answers[3].body["retryable"]) == ("rate_exceeded", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"source": {}, "strength": 80}, "source"),
+        ({"source": {"asset_id": "x", "upload": UPLOAD}, "strength": 80}, "source"),
+        ({"source": {"upload": UPLOAD}, "strength": "80"}, "strength"),
+        ({"source": {"upload": UPLOAD}, "strength": 100.1}, "strength"),
+        ({"source": {"upload": UPLOAD}, "strength": 12.34}, "strength"),
+        ({"source": {"upload": UPLOAD}, "strength": True}, "strength"),
+        ({"source": {"upload": UPLOAD}, "strength": 80, "stength": 1}, "stength"),
+        ({"source": {"upload": UPLOAD}, "strength": 80, "options": {"loudness_lufs": -60}}, "options.loudness_lufs"),
+        ({"source": {"upload": UPLOAD | {"content_type": "text/plain"}}, "strength": 80}, "source.upload.content_type"),
+        ({"source": {"upload": UPLOAD | {"size_bytes": 6 * 2**30}}, "strength": 80}, "source.upload"),
+    ],
+)
+def test_a_request_that_is_not_valid_says_which_field(
+    cloud: Cloud, caller: dict[str, str], body: dict[str, Any], field: str
+) -> None:
+    answer = cloud.call("POST", "/v1/enhancements", body, headers=caller)
+    assert answer.status == 422, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.body["code"] == "parameter_invalid"
+    assert field in {error["field"] for error in answer.body["errors"]}
+    assert field in answer.body["detail"]
+
+
+def test_who_is_calling(cloud: Cloud, caller: dict[str, str]) -> None:
+    assert cloud.call("GET", "/v1/assets").status == 401
+    assert cloud.call("GET", "/v1/assets", headers={"x-api-key": caller["x-api-key"]}).status == 403
+    assert cloud.call("GET", "/v1/assets", headers={"authorization": caller["authorization"]}).status == 200
+    assert cloud.call("GET", "/v1/nothing", headers=caller).body["code"] == "not_found"
+    refused = cloud.call("PUT", "/v1/assets", headers=caller)
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_an_api_key_is_enough_for_a_client_that_takes_them(cloud: Cloud) -> None:
+    administration = bootstrap.client_administration(TABLE)
+    client, secret = administration.create("flow", takes_api_keys=True)
+    strict, other = administration.create("strict")
+    for key, status in (
+        (f"{client.id}.{secret}", 200),
+        (f"{client.id}.{secret}", 200),
+        (f"{client.id}.wrong", 403),
+        (f"{strict.id}.{other}", 403),
+    ):
+        assert cloud.call("GET", "/v1/assets", headers={"x-api-key": key}).status == status
+
+
+def test_a_poison_file_says_so_in_the_end(cloud: Cloud, caller: dict[str, str]) -> None:
+    upload = UPLOAD | {"size_bytes": len(POISON), "checksum_md5": md5_of(POISON)}
+    made = enhance(cloud, caller, source={"upload": upload}).body
+    send(cloud, caller, made, POISON)
+    cloud.drain()
+    failed = show(cloud, caller, made["id"])
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "input_corrupt")
+
+
+def test_a_recording_is_deleted_when_its_client_wanted(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = cloud.call("POST", "/v1/assets", UPLOAD | {"retain_hours": 1}, headers=caller).body
+    assert asset["retain_until"] > asset["created_at"]
+    key = {"pk": f"C#{caller['x-api-key']}", "sk": f"A#{asset['id']}"}
+    item = boto3.resource("dynamodb").Table(TABLE).get_item(Key=key)["Item"]
+    assert str(item["gsi3pk"]).startswith("S#retained#")
