@@ -23,6 +23,9 @@ class DomainErrorCode(StrEnum):
     INTERNAL = "internal"
     QUEUE_FULL = "queue_full"
     ALREADY_FINISHED = "already_finished"
+    URL_NOT_ALLOWED = "url_not_allowed"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_LIMIT = "webhook_limit"
 
 
 class DomainError(Exception):
