@@ -69,6 +69,14 @@ class ForbiddenUrlError(DomainError):
         super().__init__(DomainErrorCode.URL_NOT_ALLOWED, message)
 
 
+class NoAnswerError(Exception):
+    """Whoever was called did not answer as it should; the message says why in a few words and names no address."""
+
+
+class TooLargeError(NoAnswerError):
+    """An answer has more bytes than we take."""
+
+
 @dataclass(frozen=True)
 class EgressPolicy:
     """What differs between a deployment and one machine.

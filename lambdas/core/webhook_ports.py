@@ -29,10 +29,6 @@ class Answer:
     retry_after: str | None = None
 
 
-class NoAnswerError(Exception):
-    """A receiver did not answer; the message says why in a few words and names no address."""
-
-
 class WebhookStore(Protocol):
     """Endpoints, compare-and-set on their version: every write raises `VersionConflictError` where it comes second."""
 

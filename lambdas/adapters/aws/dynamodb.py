@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -16,6 +15,10 @@ from gpu_container.contract import ProgressKey
 from lambdas.adapters.aws import items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
+from lambdas.adapters.aws.rows import conflicts as _conflicts
+from lambdas.adapters.aws.rows import get_row as _get
+from lambdas.adapters.aws.rows import put_row as _put
+from lambdas.adapters.aws.rows import query_rows as _query
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_text
@@ -346,28 +349,6 @@ class DynamoAttemptStore:
         return items.to_attempt(item) if item else None
 
 
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """Turn a failed condition into the core's conflict."""
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) != "ConditionalCheckFailedException":
-            raise
-        raise VersionConflictError from error
-
-
-def _get(table: "Table", key: dict[str, str]) -> Item | None:
-    with domain_errors():
-        return table.get_item(Key=key, ConsistentRead=True).get("Item")
-
-
-def _put(table: "Table", item: Item, *, expected_version: int | None) -> None:
-    condition = Attr("pk").not_exists() if expected_version is None else Attr("version").eq(expected_version)
-    with domain_errors(), _conflicts():
-        table.put_item(Item=item, ConditionExpression=condition)
-
-
 def _versioned_put(item: Item, expected_version: int) -> Action:
     return _versioned("Put", {"Item": item}, expected_version)
 
@@ -407,12 +388,3 @@ def _sweep(table: "Table", group: str, *, before: datetime | None = None) -> Ite
         if before is not None:
             keys &= Key(f"{items.GSI_SWEEP}sk").lt(to_text(before))
         yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)
-
-
-def _query(table: "Table", **arguments: Any) -> Iterator[Item]:
-    with domain_errors():
-        page = table.query(**arguments)
-        yield from page["Items"]
-        while "LastEvaluatedKey" in page:
-            page = table.query(**arguments, ExclusiveStartKey=page["LastEvaluatedKey"])
-            yield from page["Items"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from lambdas.core.egress import ForbiddenUrlError
+from lambdas.core.egress import ForbiddenUrlError, NoAnswerError
 from lambdas.core.errors import VersionConflictError
 from lambdas.core.ports import Clock, JobOutcome
 from lambdas.core.webhook_ports import (
@@ -18,7 +18,6 @@ from lambdas.core.webhook_ports import (
     DeliveryQueue,
     DeliveryRef,
     DeliveryStore,
-    NoAnswerError,
     SecretSealer,
     WebhookSender,
     WebhookStore,
