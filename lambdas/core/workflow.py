@@ -47,6 +47,8 @@ class FunctionName(StrEnum):
     COMPLETE = "Complete"
     SWEEP = "Sweep"
     ERASE = "Erase"
+    WEBHOOK = "Webhook"
+    DELIVER = "Deliver"
 
 
 @dataclass(frozen=True)

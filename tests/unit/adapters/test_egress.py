@@ -199,7 +199,7 @@ class TestStreaming:
     @pytest.mark.parametrize("head", ["", "Transfer-Encoding: chunked\r\n"])
     def test_more_than_is_taken_without_a_word(self, head: str) -> None:
         piece = b"3e8\r\n" + b"x" * 1000 + b"\r\n"
-        script = says(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + piece * 3)
+        script = says(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + piece * 3 + b"0\r\n\r\n")
         with receiver(script) as server, pytest.raises(TooLargeError):
             fetch(Egress(LOCAL), server.url)
 
