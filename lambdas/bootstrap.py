@@ -12,6 +12,7 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoAttemptStore,
     DynamoClientRegistry,
     DynamoJobRepository,
+    DynamoLaneLog,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
 from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
@@ -32,6 +33,7 @@ from lambdas.adapters.aws.s3 import (
     S3AudioLinks,
     S3AudioObjects,
     S3Eraser,
+    S3MultipartUploads,
     s3_config,
 )
 from lambdas.adapters.aws.telemetry import EmfTelemetry
@@ -60,6 +62,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.webhooks import WebhookService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
@@ -112,13 +115,7 @@ def adobe_services() -> AdobeServices:
     assets = _assets(settings)
     links = S3AudioLinks(
         bucket=settings.audio_bucket,
-        presigner=PresignClient(
-            sts=boto3.client("sts", config=RETRIES),
-            role_arn=settings.presign_role_arn,
-            clock=CLOCK,
-            addressing=settings.s3_addressing,
-            endpoint_url=settings.s3_public_endpoint or None,
-        ),
+        presigner=_presigner(),
         upload_ttl_s=settings.upload_url_ttl_s,
         download_ttl_s=settings.download_url_ttl_s,
     )
@@ -133,6 +130,26 @@ def adobe_services() -> AdobeServices:
         enhancements=enhancements,
         downloads=DownloadService(assets, enhancements, links),
         public_base_url=settings.public_base_url,
+    )
+
+
+@lru_cache
+def upload_service() -> UploadService:
+    """Wire uploads in parts, for the dialects that offer them."""
+    settings = api_settings()
+    uploads = S3MultipartUploads(settings.audio_bucket, _presigner(), settings.upload_url_ttl_s)
+    return UploadService(_assets(settings), uploads, CLOCK, IDS)
+
+
+@lru_cache
+def _presigner() -> PresignClient:
+    settings = api_settings()
+    return PresignClient(
+        sts=boto3.client("sts", config=RETRIES),
+        role_arn=settings.presign_role_arn,
+        clock=CLOCK,
+        addressing=settings.s3_addressing,
+        endpoint_url=settings.s3_public_endpoint or None,
     )
 
 
@@ -153,7 +170,13 @@ def intake_service() -> IntakeService:
     """Wire the steps that settle an upload."""
     settings = IntakeSettings.read(os.environ)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
-    return IntakeService(_assets(settings), objects, _enhancements(settings, settings.admit_queue_url), CLOCK)
+    return IntakeService(
+        _assets(settings),
+        objects,
+        _enhancements(settings, settings.admit_queue_url),
+        _erasing(settings.erase_queue_url),
+        CLOCK,
+    )
 
 
 @lru_cache
@@ -225,6 +248,7 @@ def sweep_service() -> SweepService:
         _completion(settings, settings.work_bucket),
         _queue(settings.admit_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
+        DynamoLaneLog(_table(settings.table)),
         CLOCK,
         workers=SIDE_BY_SIDE,
     )
@@ -239,7 +263,7 @@ def housekeeping_service() -> HousekeepingService:
         _assets(settings),
         _jobs(settings),
         _queue(settings.admit_queue_url),
-        SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
+        _erasing(settings.erase_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
     )
@@ -399,6 +423,10 @@ def _table(name: str) -> "Table":
 
 def _queue(url: str) -> SqsAdmissionQueue:
     return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url)
+
+
+def _erasing(url: str) -> SqsEraseQueue:
+    return SqsEraseQueue(boto3.client("sqs", config=RETRIES), url)
 
 
 def _workflow(state_machine_arn: str) -> StepFunctionsWorkflow:

@@ -68,6 +68,7 @@ class IntakeSettings(Settings):
 
     audio_bucket: str
     admit_queue_url: str
+    erase_queue_url: str
 
 
 class AdmitSettings(Settings):

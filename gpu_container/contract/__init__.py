@@ -20,6 +20,8 @@ from gpu_container.contract.report import (
 from gpu_container.contract.work import (
     SCHEMA_VERSION,
     AudioFacts,
+    Checksum,
+    ChecksumAlgorithm,
     ObjectRef,
     Part,
     PartOrder,
@@ -39,6 +41,8 @@ __all__ = [
     "MIN_LOUDNESS_LUFS",
     "SCHEMA_VERSION",
     "AudioFacts",
+    "Checksum",
+    "ChecksumAlgorithm",
     "Dereverb",
     "EnhancementReport",
     "ErrorCode",

@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     MODEL_UNAVAILABLE = "model_unavailable"
     STORAGE_FAILED = "storage_failed"
     CANCELLED = "cancelled"
+    INPUT_CHECKSUM_MISMATCH = "input_checksum_mismatch"
 
     @property
     def is_input_fault(self) -> bool:

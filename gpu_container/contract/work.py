@@ -1,5 +1,6 @@
 """Work orders and their results, as JSON documents. Both sides accept ``SCHEMA_VERSION`` and the one before it."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,11 +64,29 @@ class Part(Document):
     end_s: int | None = Field(None, gt=0)
 
 
+class ChecksumAlgorithm(StrEnum):
+    """What a client may declare of a whole file. Append-only."""
+
+    MD5 = "md5"
+    SHA256 = "sha256"
+
+
+class Checksum(Document):
+    """The digest that a file's bytes must have, in base64."""
+
+    algorithm: ChecksumAlgorithm
+    value: str
+
+
 class ProbeOrder(Document):
-    """Asks whether an object can be decoded, and what is in it."""
+    """Asks whether an object can be decoded, and what is in it.
+
+    ``checksums`` are those that nobody has held the object against yet.
+    """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
     input: ObjectRef
+    checksums: tuple[Checksum, ...] = ()
 
 
 class ProbeResult(Document):

@@ -30,7 +30,12 @@ def probe(event: Document, _context: object) -> Document:
     order = ProbeOrder.model_validate(event)
     settings = _settings()
     with S3Source(_clients().s3, order.input) as source:
-        answer = probing.answer(source, limit_s=settings.probe_limit_s, memory_bytes=settings.probe_memory_bytes)
+        answer = probing.answer(
+            source,
+            limit_s=settings.probe_limit_s,
+            memory_bytes=settings.probe_memory_bytes,
+            checksums=order.checksums,
+        )
     return answer.model_dump(mode="json")
 
 

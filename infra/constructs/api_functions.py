@@ -21,7 +21,10 @@ _API_MEMORY_MIB = 1024
 
 
 class DialectFunction(Construct):
-    """The function of one dialect and the role under which it signs links: the function itself sees no audio."""
+    """The function of one dialect and the role under which it signs links: the function itself sees no audio.
+
+    ``in_parts`` is for a dialect that offers uploads in parts: it starts and finishes them under the signing role.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class DialectFunction(Construct):
         data_key: kms.IKey,
         signing_key: kms.IKey,
         admit_queue: sqs.IQueue,
+        in_parts: bool = False,
     ) -> None:
         super().__init__(scope, f"{name.value}Dialect")
         role = function_role(self, name)
@@ -65,14 +69,15 @@ class DialectFunction(Construct):
             grants.key_use(signing_key, "kms:GetPublicKey"),
             grants.role_assume(self.presign_role),
         )
-        self._allow_signing(audio, data_key)
+        self._allow_signing(audio, data_key, in_parts=in_parts)
 
-    def _allow_signing(self, audio: s3.IBucket, data_key: kms.IKey) -> None:
+    def _allow_signing(self, audio: s3.IBucket, data_key: kms.IKey, *, in_parts: bool) -> None:
         """Let the role sign uploads and downloads, and nothing else."""
         for statement in (
             grants.objects_put(audio, INPUT_PREFIX),
             grants.objects_get(audio, OUTPUT_PREFIX),
             grants.data_key_write(data_key),
+            *(grants.uploads_in_parts(audio, INPUT_PREFIX) if in_parts else ()),
         ):
             self.presign_role.add_to_policy(statement)
         for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.nag import accept
+from lambdas.core.retention import UNFINISHED_UPLOAD_KEPT
 
 INPUT_PREFIX: Final = "in/"
 OUTPUT_PREFIX: Final = "out/"
@@ -102,18 +103,19 @@ def _cors(config: Config) -> list[s3.CorsRule] | None:
 def _audio_lifecycle(config: Config) -> list[s3.LifecycleRule]:
     """Keep what the client uploaded and got for the configured time.
 
-    What expires in a versioned bucket becomes noncurrent first, and goes for good by the second number of days.
+    What expires in a versioned bucket becomes noncurrent first, and goes for good a day later. What a job needs is not
+    noncurrent before: a second upload to the same key is deleted, and a result's key is written once.
     """
-    # The pinned upload may be the noncurrent version, where the client has sent its bytes twice; a result never is.
-    noncurrent_days = {INPUT_PREFIX: config.retention_days, OUTPUT_PREFIX: 1}
+    # A client may take an upload up again; a worker that is gone does not.
+    unfinished_days = {INPUT_PREFIX: UNFINISHED_UPLOAD_KEPT.days, OUTPUT_PREFIX: 1}
     return [
         s3.LifecycleRule(
             prefix=prefix,
             expiration=Duration.days(config.retention_days),
-            noncurrent_version_expiration=Duration.days(days),
-            abort_incomplete_multipart_upload_after=Duration.days(1),
+            noncurrent_version_expiration=Duration.days(1),
+            abort_incomplete_multipart_upload_after=Duration.days(days),
         )
-        for prefix, days in noncurrent_days.items()
+        for prefix, days in unfinished_days.items()
     ]
 
 

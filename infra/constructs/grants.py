@@ -75,6 +75,22 @@ def objects_put_in_parts(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement
     return _allow(actions, [bucket.arn_for_objects(f"{prefix}*")])
 
 
+def uploads_in_parts(bucket: s3.IBucket, prefix: str) -> tuple[iam.PolicyStatement, ...]:
+    """Allow, beside `objects_put`, seeing which parts have arrived and whether they are one object yet; no reading.
+
+    Starting an upload, its parts and its end need no more than writing does.
+    """
+    return (
+        _allow(["s3:ListMultipartUploadParts"], [bucket.arn_for_objects(f"{prefix}*")]),
+        objects_exist(bucket, prefix),
+    )
+
+
+def uploads_abort(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
+    """Allow dropping the parts of unfinished uploads under ``prefix``."""
+    return _allow(["s3:AbortMultipartUpload"], [bucket.arn_for_objects(f"{prefix}*")])
+
+
 def objects_exist(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     """Allow seeing that a key is missing: without it S3 answers 403 instead of 404."""
     return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})

@@ -60,7 +60,7 @@ class JobFunctions:
         self._stores = stores
 
     def intake(self) -> ServiceFunction:
-        """Settle an upload: find it, mark the asset, ask for admission."""
+        """Settle an upload: find it, mark the asset, ask for admission; have erased what belongs to no asset."""
         stores = self._stores
         environment = settings_environment(
             IntakeSettings,
@@ -68,6 +68,7 @@ class JobFunctions:
             table=stores.table.table_name,
             audio_bucket=stores.audio.bucket_name,
             admit_queue_url=stores.admit_queue.queue_url,
+            erase_queue_url=stores.queues.erase.queue_url,
         )
         function = self._make(Spec(FunctionName.INTAKE, environment))
         accept_objects(function, stores.audio, INPUT_PREFIX)
@@ -77,6 +78,7 @@ class JobFunctions:
             grants.objects_exist(stores.audio, INPUT_PREFIX),
             grants.data_key_read(stores.key),
             grants.queue_send(stores.admit_queue),
+            grants.queue_send(stores.queues.erase),
         )
 
     def probe(self) -> ServiceFunction:
@@ -243,6 +245,7 @@ class JobFunctions:
             function.allow(grants.objects_erase(bucket, prefix))
         return function.allow(
             self._table_and_delete(),
+            grants.uploads_abort(stores.audio, INPUT_PREFIX),
             grants.versions_list(stores.audio, INPUT_PREFIX, OUTPUT_PREFIX),
             grants.versions_list(stores.work, WET_PREFIX),
             grants.queue_send(stores.admit_queue),

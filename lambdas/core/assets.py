@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from gpu_container.contract import AudioFacts
+from lambdas.core.uploads import MultipartUpload
 
 
 class AssetStatus(StrEnum):
@@ -30,8 +31,13 @@ class Asset:
 
     Attributes
     ----------
-    checksum_md5
-        Base64 of the MD5 that the client declared, or None; S3 refuses other bytes.
+    checksum_md5, checksum_sha256
+        Base64 of what the client declared, or None. S3 refuses other bytes in a single PUT; of an upload in parts S3
+        knows neither, so intake has it verified.
+    multipart
+        Set where the upload goes in parts.
+    erase_again_at
+        Of a deleted asset: when to erase once more, if it is still here then.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
     version
@@ -53,6 +59,9 @@ class Asset:
     error_code: str | None = None
     error_message: str | None = None
     auto_enhance: AutoEnhance | None = None
+    checksum_sha256: str | None = None
+    multipart: MultipartUpload | None = None
+    erase_again_at: datetime | None = None
     version: int = 1
 
     @property
@@ -69,15 +78,20 @@ class Asset:
         """Return the asset as it is once its bytes have been probed and found good."""
         return replace(self, status=AssetStatus.READY, facts=facts, version_id=version_id, updated_at=now)
 
-    def invalid(self, *, error_code: str, error_message: str, now: datetime) -> "Asset":
+    def invalid(self, *, error_code: str, error_message: str, version_id: str | None, now: datetime) -> "Asset":
         """Return the asset as it is once its bytes have been found not to be usable audio."""
         return replace(
-            self, status=AssetStatus.INVALID, error_code=error_code, error_message=error_message, updated_at=now
+            self,
+            status=AssetStatus.INVALID,
+            error_code=error_code,
+            error_message=error_message,
+            version_id=version_id,
+            updated_at=now,
         )
 
-    def deleted(self, now: datetime) -> "Asset":
+    def deleted(self, now: datetime, *, erase_again_at: datetime) -> "Asset":
         """Return the asset as it is from the client's wish to the end of the erasing."""
-        return replace(self, status=AssetStatus.DELETED, updated_at=now)
+        return replace(self, status=AssetStatus.DELETED, updated_at=now, erase_again_at=erase_again_at)
 
 
 def object_key_of(client_id: str, asset_id: str) -> str:

@@ -23,6 +23,7 @@ class DomainErrorCode(StrEnum):
     INTERNAL = "internal"
     QUEUE_FULL = "queue_full"
     ALREADY_FINISHED = "already_finished"
+    UPLOAD_EXPIRED = "upload_expired"
     URL_NOT_ALLOWED = "url_not_allowed"
     WEBHOOK_DISABLED = "webhook_disabled"
     WEBHOOK_LIMIT = "webhook_limit"

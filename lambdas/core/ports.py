@@ -10,6 +10,8 @@ from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.routing import Lane
+from lambdas.core.uploads import ArrivedPart, MultipartUpload
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class AssetStore(Protocol):
         """Write a changed asset; raises `VersionConflictError` if it was written since it was read."""
         ...
 
-    def deleted_before(self, moment: datetime) -> Sequence[Asset]:
-        """Return the assets, of all clients, that were deleted before ``moment`` and are not erased yet."""
+    def erasing_due(self, moment: datetime) -> Sequence[Asset]:
+        """Return the deleted assets, of all clients, whose next erasing was due before ``moment``."""
         ...
 
     def remove(self, asset: Asset) -> None:
@@ -215,11 +217,35 @@ class AudioLinks(Protocol):
     """Presigned links to uploads and results: all that the API may do with audio."""
 
     def upload_url(self, asset: Asset) -> str:
-        """Return a fresh presigned PUT that signs length, type and, where declared, MD5."""
+        """Return a fresh presigned PUT that signs length, type and the declared checksums."""
         ...
 
     def download_url(self, key: str, version_id: str | None, *, filename: str, content_type: str) -> str:
         """Return a presigned GET that names the file and its type."""
+        ...
+
+
+class MultipartUploads(Protocol):
+    """Uploads in parts."""
+
+    def start(self, object_key: str, content_type: str) -> str:
+        """Start an upload and return its id."""
+        ...
+
+    def part_url(self, upload: MultipartUpload, number: int, *, size_bytes: int, md5: str | None) -> str:
+        """Return a fresh presigned PUT of one part that signs its length and, where given, its MD5 (base64)."""
+        ...
+
+    def arrived(self, upload: MultipartUpload) -> Sequence[ArrivedPart] | None:
+        """Return the parts that are there, by number; None once the upload is finished, aborted or expired."""
+        ...
+
+    def complete(self, upload: MultipartUpload, parts: Sequence[ArrivedPart]) -> bool:
+        """Make the parts an object; False where there is no such upload any more."""
+        ...
+
+    def is_complete(self, upload: MultipartUpload) -> bool:
+        """Tell whether the object is there."""
         ...
 
 
@@ -312,11 +338,31 @@ class EraseQueue(Protocol):
         ...
 
 
+class LaneLog(Protocol):
+    """When each lane last showed life."""
+
+    def beat(self, lane: Lane, moment: datetime) -> None:
+        """Note that a worker of the lane was alive at ``moment``; an earlier one changes nothing."""
+        ...
+
+    def last_beats(self) -> Mapping[Lane, datetime]:
+        """Return the last moment of each lane that has ever been noted."""
+        ...
+
+
 class ObjectEraser(Protocol):
     """Deletes objects of one bucket for good."""
 
     def erase(self, prefix: str) -> int:
         """Delete every version of every object whose key begins with ``prefix``; returns how many."""
+        ...
+
+    def erase_others(self, key: str, *, version_id: str) -> int:
+        """Delete every version of an object but one, and none where that one is not there; returns how many."""
+        ...
+
+    def abort(self, upload: MultipartUpload) -> None:
+        """Drop the parts of an upload, if it is not finished or gone."""
         ...
 
 

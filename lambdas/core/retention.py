@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 LIFECYCLE_LAG = timedelta(days=2)
 """S3 deletes at the midnight after an object's last day and may take another day for it."""
 
+UNFINISHED_UPLOAD_KEPT = timedelta(days=2)
+"""So long S3 keeps the parts of an upload that is not finished; ``infra`` gives it to the bucket's lifecycle rule."""
+
 
 @dataclass(frozen=True)
 class Retention:

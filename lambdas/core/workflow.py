@@ -124,7 +124,15 @@ ASSET_INTAKE = Machine(
     timeout_s=2 * 3600,
     steps=(
         # The input is S3's "Object Created" event as EventBridge delivers it.
-        Step("Locate", FunctionName.INTAKE, "located", next="Probe", branches={"ignore": END}, catch=None),
+        Step(
+            "Locate",
+            FunctionName.INTAKE,
+            "located",
+            next="Probe",
+            # Nothing else would come back to an upload, or to one that has to be erased.
+            retries=(Retry(TRANSIENT.errors, interval_s=5, attempts=8),),
+            branches={"ignore": END},
+        ),
         Step(
             "Probe",
             FunctionName.PROBE,

@@ -50,7 +50,7 @@ def test_a_newer_writers_fields_are_ignored_and_its_version_is_not(name: str) ->
 
 
 def test_error_codes_are_append_only() -> None:
-    assert [code.value for code in ErrorCode][:11] == [
+    assert [code.value for code in ErrorCode][:12] == [
         "input_corrupt",
         "input_unsupported",
         "input_empty",
@@ -62,4 +62,5 @@ def test_error_codes_are_append_only() -> None:
         "model_unavailable",
         "storage_failed",
         "cancelled",
+        "input_checksum_mismatch",
     ]

@@ -8,6 +8,7 @@ from aws_cdk.assertions import Template
 
 from infra.config import Config
 from infra.stacks.data import DataStack
+from lambdas.core.retention import UNFINISHED_UPLOAD_KEPT
 from tests.infra.templates import Assembly
 
 STATEFUL = {
@@ -78,13 +79,14 @@ def test_audio_is_versioned_announced_and_expires(aws: Assembly) -> None:
     assert bucket["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
     rules = {rule["Prefix"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
     assert set(rules) == {"in/", "out/"}
-    # As long as the rest: the pinned upload may be the noncurrent version. What has expired becomes noncurrent, too:
-    # a result, which nobody writes twice, is then really gone, before its row is.
-    kept_days = {prefix: rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for prefix, rule in rules.items()}
-    assert kept_days == {"in/": 30, "out/": 1}
     for rule in rules.values():
         assert rule["ExpirationInDays"] == 30
-        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+        # What has expired becomes noncurrent: it is then really gone, before its row is.
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    unfinished_days = {
+        prefix: rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for prefix, rule in rules.items()
+    }
+    assert unfinished_days == {"in/": UNFINISHED_UPLOAD_KEPT.days, "out/": 1}
 
 
 @pytest.mark.parametrize(("retention_days", "work_days"), [(30, 7), (3, 3)])

@@ -4,7 +4,12 @@ import json
 import re
 
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Template
 
+from infra.constructs import grants
 from lambdas.core.workflow import FunctionName
 from tests.infra.templates import Assembly, listed
 
@@ -52,7 +57,8 @@ MAY = {
     | {"sqs:SendMessage", "states:DescribeExecution"}
     | {"states:SendTaskHeartbeat", "states:SendTaskSuccess", "states:SendTaskFailure"},
     FunctionName.ERASE: TABLE
-    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "sqs:SendMessage"}
+    | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"}
+    | {"sqs:SendMessage"}
     | CONSUME,
     FunctionName.WEBHOOK: WEBHOOK_ROWS | {"sqs:SendMessage"} | CONSUME,
     FunctionName.DELIVER: WEBHOOK_ROWS | {"kms:Decrypt", "sqs:SendMessage"} | CONSUME,
@@ -113,7 +119,7 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
     [
         ("OutcomeQueue", {"JobSteps", "Sweep", "Erase"}),
         ("StopQueue", {"Erase"}),
-        ("EraseQueue", {"Sweep"}),
+        ("EraseQueue", {"Intake", "Sweep"}),
         ("DeliveryQueue", {"Webhook"}),
         ("DeliveryDeadLetters", {"Deliver"}),
     ],
@@ -224,3 +230,16 @@ def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
         "kms:GenerateDataKey",
         "kms:Decrypt",
     }
+
+
+def test_a_dialect_with_uploads_in_parts_may_list_them_and_still_read_none() -> None:
+    stack = Stack(App(analytics_reporting=False), "Parts")
+    bucket = s3.Bucket.from_bucket_name(stack, "Audio", "audio")
+    role = iam.Role(stack, "PresignRole", assumed_by=iam.AccountRootPrincipal())
+    for statement in grants.uploads_in_parts(bucket, "in/"):
+        role.add_to_policy(statement)
+    (policy,) = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert [statement["Action"] for statement in statements] == ["s3:ListMultipartUploadParts", "s3:ListBucket"]
+    assert "audio/in/*" in json.dumps(statements[0]["Resource"])
+    assert statements[1]["Condition"] == {"StringLike": {"s3:prefix": ["in/*"]}}

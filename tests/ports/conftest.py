@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -19,10 +20,14 @@ from lambdas.core.ports import (
     AttemptStore,
     ClientRegistry,
     JobRepository,
+    LaneLog,
+    MultipartUploads,
+    ObjectEraser,
     TokenSigner,
     TokenVerifier,
 )
 from lambdas.core.retention import Retention
+from lambdas.core.uploads import MultipartUpload
 
 REGION = "us-east-1"
 TABLE = "cleartake"
@@ -56,6 +61,7 @@ class Stores:
     clients: ClientRegistry
     jobs: JobRepository
     attempts: AttemptStore
+    lane_log: LaneLog
 
 
 @pytest.fixture
@@ -84,13 +90,15 @@ def port_kind(request: pytest.FixtureRequest) -> str:
 def stores_(port_kind: str) -> Stores:
     if port_kind == "memory":
         clients, assets = stores.MemoryClientRegistry(), stores.MemoryAssetStore()
-        return Stores(assets, clients, stores.MemoryJobRepository(clients, assets), stores.MemoryAttemptStore())
+        jobs = stores.MemoryJobRepository(clients, assets)
+        return Stores(assets, clients, jobs, stores.MemoryAttemptStore(), stores.MemoryLaneLog())
     table = create_table()
     return Stores(
         dynamodb.DynamoAssetStore(table, RETENTION),
         dynamodb.DynamoClientRegistry(table),
         dynamodb.DynamoJobRepository(table, RETENTION),
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
+        dynamodb.DynamoLaneLog(table),
     )
 
 
@@ -188,6 +196,40 @@ def objects(port_kind: str) -> Objects:
         lambda key, body: _ignore(client.put_object(Bucket="audio", Key=key, Body=body, ContentType="audio/wav")),
         lambda key: _ignore(client.delete_object(Bucket="audio", Key=key)),
     )
+
+
+@dataclass
+class Uploads:
+    """Uploads in parts, and a client that sends them."""
+
+    port: MultipartUploads
+    eraser: ObjectEraser
+    send: Callable[[MultipartUpload, int, bytes], None]
+    know_nothing: Callable[[], None] = lambda: None
+    """Answer as S3 does after an upload: moto crashes instead."""
+
+
+@pytest.fixture
+def uploads(port_kind: str) -> Uploads:
+    if port_kind == "memory":
+        fake = world.MemoryAudioStorage()
+        return Uploads(fake, fake, lambda upload, number, body: fake.put_part(upload, number, len(body)))
+    boto3.client("s3").create_bucket(Bucket="audio")
+    role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    presigner = s3.PresignClient(boto3.client("sts"), role, world.ManualClock(), "virtual", None)
+    port = s3.S3MultipartUploads("audio", presigner, upload_ttl_s=900)
+
+    def send(upload: MultipartUpload, number: int, body: bytes) -> None:
+        url = port.part_url(upload, number, size_bytes=len(body), md5=None)
+        assert requests.put(url, data=body, timeout=5).status_code == 200
+
+    def know_nothing() -> None:
+        stubber = Stubber(presigner.get())
+        stubber.add_client_error("list_parts", "NoSuchUpload")
+        stubber.add_client_error("complete_multipart_upload", "NoSuchUpload")
+        stubber.activate()
+
+    return Uploads(port, s3.S3Eraser("audio", boto3.client("s3")), send, know_nothing)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -17,9 +18,11 @@ from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, Ve
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
-from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores
+from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
+from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores, Uploads
 
 NOW = ManualClock().now()
+SECOND = timedelta(seconds=1)
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
 
 
@@ -77,6 +80,12 @@ class TestAssets:
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset
 
+    def test_what_was_begun_in_parts_comes_back(self, stores_: Stores) -> None:
+        upload = MultipartUpload(object_key_of("c1", "a1"), "upload-id", 16 * MIB)
+        asset = an_asset(checksum_sha256="47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", multipart=upload)
+        stores_.assets.add(asset)
+        assert stores_.assets.get("c1", "a1") == asset
+
     def test_a_settled_asset_keeps_its_facts(self, stores_: Stores) -> None:
         stores_.assets.add(an_asset())
         saved = stores_.assets.save(an_asset().ready(facts=FACTS, version_id="v7", now=NOW))
@@ -103,14 +112,27 @@ class TestAssets:
     def test_a_deleted_asset_is_remembered_until_it_is_erased(self, stores_: Stores) -> None:
         stores_.assets.add(an_asset())
         stores_.assets.add(an_asset("a2"))
-        deleted = stores_.assets.save(an_asset().deleted(NOW))
-        assert stores_.assets.deleted_before(NOW) == []
-        assert list(stores_.assets.deleted_before(NOW + timedelta(seconds=1))) == [deleted]
+        later, latest = NOW + timedelta(minutes=40), NOW + timedelta(minutes=80)
+        deleted = stores_.assets.save(an_asset().deleted(NOW, erase_again_at=later))
+        assert stores_.assets.erasing_due(later) == []
+        assert list(stores_.assets.erasing_due(later + SECOND)) == [deleted]
+        deleted = stores_.assets.save(replace(deleted, erase_again_at=latest))
+        assert stores_.assets.erasing_due(latest) == []
+        assert list(stores_.assets.erasing_due(latest + SECOND)) == [deleted]
         with pytest.raises(VersionConflictError):
             stores_.assets.remove(an_asset())
         stores_.assets.remove(deleted)
         assert stores_.assets.get("c1", "a1") is None
-        assert stores_.assets.deleted_before(NOW + timedelta(seconds=1)) == []
+        assert stores_.assets.erasing_due(latest + SECOND) == []
+
+
+class TestLaneLog:
+    def test_the_last_sign_of_life_of_each_lane_is_kept(self, stores_: Stores) -> None:
+        assert stores_.lane_log.last_beats() == {}
+        for seconds in (5, 9, 7):
+            stores_.lane_log.beat(Lane.GPU, NOW + seconds * SECOND)
+        stores_.lane_log.beat(Lane.CPU, NOW)
+        assert stores_.lane_log.last_beats() == {Lane.GPU: NOW + 9 * SECOND, Lane.CPU: NOW}
 
 
 class TestClients:
@@ -335,6 +357,9 @@ class TestJobs:
 def test_rows_expire_a_little_after_what_they_speak_of_and_no_living_job_does(with_client: Stores) -> None:
     now_s, day_s = int(NOW.timestamp()), 86_400
     assert expires_at_s("A#a1") == now_s + 32 * day_s
+    never_finished = MultipartUpload(object_key_of("c1", "a2"), "upload-id", 16 * MIB)
+    with_client.assets.add(an_asset("a2", multipart=never_finished))
+    assert expires_at_s("A#a2") == now_s + 32 * day_s
     with_client.jobs.add(a_job(after_s=day_s))
     assert expires_at_s("A#a1") == now_s + 33 * day_s
     assert expires_at_s("J#j1") is None
@@ -408,6 +433,19 @@ class TestObjects:
         assert objects.eraser.erase("out/c1/a1/") == 0
         assert objects.port.head("out/c1/a2/j2-1") is not None
 
+    def test_a_version_can_be_made_the_only_one(self, objects: Objects) -> None:
+        objects.put("in/c1/a1", b"first")
+        pinned = objects.port.head("in/c1/a1").version_id
+        for body in (b"second one", b"third"):
+            objects.put("in/c1/a1", body)
+        objects.put("in/c1/a1b", b"another asset")
+        assert objects.eraser.erase_others("in/c1/a1", version_id="no-such-version") == 0
+        assert objects.eraser.erase_others("in/c1/a1", version_id=pinned) == 2
+        current = objects.port.head("in/c1/a1")
+        assert (current.version_id, current.size_bytes) == (pinned, len(b"first"))
+        assert objects.eraser.erase_others("in/c1/a1", version_id=pinned) == 0
+        assert objects.port.head("in/c1/a1b") is not None
+
     def test_head_tells_size_and_version(self, objects: Objects) -> None:
         objects.put("in/c1/a1", b"first")
         first = objects.port.head("in/c1/a1")
@@ -418,6 +456,60 @@ class TestObjects:
 
     def test_what_is_not_there_is_none(self, objects: Objects) -> None:
         assert objects.port.head("in/c1/a2") is None
+
+
+class TestUploadsInParts:
+    def begun(self, uploads: Uploads, key: str = "in/c1/a1") -> MultipartUpload:
+        return MultipartUpload(key, uploads.port.start(key, "audio/wav"), 5 * MIB)
+
+    def test_parts_arrive_in_any_order_and_become_an_object_once(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        assert uploads.port.arrived(upload) == []
+        uploads.send(upload, 2, b"end")
+        uploads.send(upload, 1, bytes(5 * MIB))
+        arrived = uploads.port.arrived(upload)
+        assert arrived is not None
+        assert [(part.number, part.size_bytes) for part in arrived] == [(1, 5 * MIB), (2, 3)]
+        assert not uploads.port.is_complete(upload)
+        assert uploads.port.complete(upload, arrived)
+        assert uploads.port.is_complete(upload)
+        assert uploads.port.arrived(upload) is None
+
+    def test_a_part_sent_again_replaces_the_one_before(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        for body in (b"first", b"second"):
+            uploads.send(upload, 1, body)
+        (part,) = uploads.port.arrived(upload) or ()
+        assert part.size_bytes == len(b"second")
+
+    def test_uploads_do_not_know_one_another(self, uploads: Uploads) -> None:
+        one, other = self.begun(uploads), self.begun(uploads, "in/c1/a1x")
+        uploads.send(other, 1, b"x")
+        assert uploads.port.complete(other, uploads.port.arrived(other) or ())
+        assert not uploads.port.is_complete(one)
+        assert uploads.port.arrived(one) == []
+
+    def test_what_was_never_started_is_not_there(self, uploads: Uploads) -> None:
+        unknown = MultipartUpload("in/c1/a1", "upload-of-nobody", 5 * MIB)
+        uploads.know_nothing()
+        assert uploads.port.arrived(unknown) is None
+        assert not uploads.port.complete(unknown, [ArrivedPart(1, 1, '"e"')])
+
+    def test_an_aborted_upload_is_gone(self, uploads: Uploads) -> None:
+        upload = self.begun(uploads)
+        uploads.send(upload, 1, b"x")
+        for _ in range(2):
+            uploads.eraser.abort(upload)
+        assert uploads.port.arrived(upload) is None
+        assert not uploads.port.is_complete(upload)
+
+    @pytest.mark.parametrize("port_kind", ["aws"], indirect=True)
+    def test_links_sign_what_the_client_has_to_send_and_ask_for_no_checksum_header(self, uploads: Uploads) -> None:
+        url = uploads.port.part_url(self.begun(uploads), 1, size_bytes=5 * MIB, md5="AWzJTRSXGy5JsL+Phh/cFA==")
+        query = parse_qs(urlsplit(url).query)
+        assert query["X-Amz-SignedHeaders"] == ["content-length;content-md5;host"]
+        (begun,) = boto3.client("s3").list_multipart_uploads(Bucket="audio")["Uploads"]
+        assert begun.get("ChecksumAlgorithm") is None
 
 
 class TestWorkflow:

@@ -8,6 +8,7 @@ from lambdas.adapters.memory.stores import (
     MemoryAttemptStore,
     MemoryClientRegistry,
     MemoryJobRepository,
+    MemoryLaneLog,
 )
 from lambdas.adapters.memory.world import (
     ManualClock,
@@ -44,6 +45,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
+from lambdas.core.services.uploads import UploadService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
 
@@ -64,6 +66,7 @@ class World:
     clients: MemoryClientRegistry = field(default_factory=MemoryClientRegistry)
     asset_store: MemoryAssetStore = field(default_factory=MemoryAssetStore)
     attempts: MemoryAttemptStore = field(default_factory=MemoryAttemptStore)
+    lane_log: MemoryLaneLog = field(default_factory=MemoryLaneLog)
     storage: MemoryAudioStorage = field(default_factory=MemoryAudioStorage)
     queue: MemoryAdmissionQueue = field(default_factory=MemoryAdmissionQueue)
     workflow: MemoryWorkflow = field(default_factory=MemoryWorkflow)
@@ -83,11 +86,12 @@ class World:
         self.jobs = MemoryJobRepository(self.clients, self.asset_store)
         self.outcomes = OutcomeService(self.jobs, self.outcome_queue, self.clock)
         self.assets = AssetService(self.asset_store, self.storage, self.clock, self.ids)
+        self.uploads = UploadService(self.asset_store, self.storage, self.clock, self.ids)
         self.enhancements = EnhancementService(
             self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
-        self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.clock)
+        self.intake = IntakeService(self.asset_store, self.storage, self.enhancements, self.erase_queue, self.clock)
         self.admission = AdmissionService(
             self.jobs, self.clients, self.workflow, self.queue, self.clock, self.max_active_total
         )
@@ -112,6 +116,7 @@ class World:
             self.completion,
             self.queue,
             self.outcomes,
+            self.lane_log,
             self.clock,
         )
         self.housekeeping = HousekeepingService(

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -21,11 +22,12 @@ from lambdas.adapters.aws.rows import put_row as _put
 from lambdas.adapters.aws.rows import query_rows as _query
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.clients import Client
-from lambdas.core.clock import to_text
+from lambdas.core.clock import from_text, to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus
 from lambdas.core.ports import Attempt, Clock, SlotsTaken
 from lambdas.core.retention import Retention
+from lambdas.core.routing import Lane
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
@@ -63,8 +65,8 @@ class DynamoAssetStore:
         _put(self._table, self._item(saved), expected_version=asset.version)
         return saved
 
-    def deleted_before(self, moment: datetime) -> Sequence[Asset]:
-        """Return the deleted assets that are not erased yet."""
+    def erasing_due(self, moment: datetime) -> Sequence[Asset]:
+        """Return the deleted assets whose next erasing was due before ``moment``."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
 
     def remove(self, asset: Asset) -> None:
@@ -347,6 +349,29 @@ class DynamoAttemptStore:
         """Return it, or None."""
         item = _get(self._table, items.attempt_key(inference_id))
         return items.to_attempt(item) if item else None
+
+
+class DynamoLaneLog:
+    """The last sign of life of every lane, in one row."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def beat(self, lane: Lane, moment: datetime) -> None:
+        """Note; an earlier moment changes nothing."""
+        with domain_errors(), suppress(VersionConflictError), _conflicts():
+            self._table.update_item(
+                Key=items.LANES_KEY,
+                UpdateExpression="SET #lane = :moment",
+                ConditionExpression="attribute_not_exists(#lane) OR #lane < :moment",
+                ExpressionAttributeNames={"#lane": lane.value},
+                ExpressionAttributeValues={":moment": to_text(moment)},
+            )
+
+    def last_beats(self) -> Mapping[Lane, datetime]:
+        """Return the last moment of each lane."""
+        item = _get(self._table, items.LANES_KEY) or {}
+        return {lane: from_text(item[lane.value]) for lane in Lane if lane.value in item}
 
 
 def _versioned_put(item: Item, expected_version: int) -> Action:

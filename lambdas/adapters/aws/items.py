@@ -17,6 +17,7 @@ from lambdas.core.clock import from_text, to_text
 from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
 from lambdas.core.ports import Attempt
 from lambdas.core.routing import Lane
+from lambdas.core.uploads import MultipartUpload
 
 Item = dict[str, Any]
 """An item as boto3's table resource gives it."""
@@ -30,6 +31,9 @@ SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED = "active", "ended", "deleted"
 
 SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
 """The row that counts the slots taken by all clients together."""
+
+LANES_KEY = {"pk": "G#lanes", "sk": "META"}
+"""The row that says when each lane last showed life."""
 
 
 def client_pk(client_id: str) -> str:
@@ -136,7 +140,7 @@ def to_client(item: Item) -> Client:
 
 def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
     """Write an asset; DynamoDB forgets it after ``expires_at``."""
-    wanted = asset.auto_enhance
+    wanted, parts = asset.auto_enhance, asset.multipart
     item = {
         **asset_key(asset.client_id, asset.id),
         "v": LAYOUT,
@@ -146,6 +150,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "size_bytes": asset.size_bytes,
         "content_type": asset.content_type,
         "checksum_md5": asset.checksum_md5,
+        "checksum_sha256": asset.checksum_sha256,
         "object_key": asset.object_key,
         "created_at": to_text(asset.created_at),
         "updated_at": to_text(asset.updated_at),
@@ -155,17 +160,20 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "error_code": asset.error_code,
         "error_message": asset.error_message,
         "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
+        "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
+        "erase_again_at": _text_or_none(asset.erase_again_at),
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
     if asset.is_deleted:
-        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
+        item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.erase_again_at or asset.updated_at)
     return item
 
 
 def to_asset(item: Item) -> Asset:
     """Read an asset."""
     wanted = json.loads(item["auto_enhance"]) if item.get("auto_enhance") else None
+    parts = item.get("multipart")
     return Asset(
         id=item["asset_id"],
         client_id=item["client_id"],
@@ -182,6 +190,11 @@ def to_asset(item: Item) -> Asset:
         error_code=item.get("error_code"),
         error_message=item.get("error_message"),
         auto_enhance=AutoEnhance(wanted["strength"], wanted["model"]) if wanted else None,
+        checksum_sha256=item.get("checksum_sha256"),
+        multipart=MultipartUpload(item["object_key"], parts["upload_id"], int(parts["part_size_bytes"]))
+        if parts
+        else None,
+        erase_again_at=_moment_or_none(item, "erase_again_at"),
         version=int(item["version"]),
     )
 

@@ -1,6 +1,6 @@
 """The stores as dictionaries: for unit tests, held to the same contract as DynamoDB's (``tests/ports``)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus
 from lambdas.core.ports import Attempt, SlotsTaken
+from lambdas.core.routing import Lane
 
 
 class MemoryAssetStore:
@@ -38,9 +39,10 @@ class MemoryAssetStore:
         self._items[asset.client_id, asset.id] = saved
         return saved
 
-    def deleted_before(self, moment: datetime) -> Sequence[Asset]:
-        """Return the deleted assets that are not erased yet."""
-        return [asset for asset in self._items.values() if asset.is_deleted and asset.updated_at < moment]
+    def erasing_due(self, moment: datetime) -> Sequence[Asset]:
+        """Return the deleted assets whose next erasing was due before ``moment``."""
+        deleted = [asset for asset in self._items.values() if asset.is_deleted]
+        return [asset for asset in deleted if (asset.erase_again_at or asset.updated_at) < moment]
 
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset."""
@@ -242,6 +244,21 @@ class MemoryAttemptStore:
     def get(self, inference_id: str) -> Attempt | None:
         """Return it, or None."""
         return self._items.get(inference_id)
+
+
+class MemoryLaneLog:
+    """The last sign of life by lane."""
+
+    def __init__(self) -> None:
+        self._beats: dict[Lane, datetime] = {}
+
+    def beat(self, lane: Lane, moment: datetime) -> None:
+        """Note; an earlier moment changes nothing."""
+        self._beats[lane] = max(moment, self._beats.get(lane, moment))
+
+    def last_beats(self) -> Mapping[Lane, datetime]:
+        """Return the last moment of each lane."""
+        return dict(self._beats)
 
 
 def _identity(job: Job) -> tuple[str, str, str, float]:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ from lambdas.core.assets import Asset
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Dispatched, JobOutcome, StoredObject
+from lambdas.core.uploads import ArrivedPart, MultipartUpload
 
 
 @dataclass
@@ -46,12 +47,15 @@ class MemoryAudioStorage:
 
     bucket: str = "audio"
     objects: dict[str, list[StoredObject]] = field(default_factory=dict)
+    uploads: dict[str, dict[int, ArrivedPart]] = field(default_factory=dict)
     urls: int = 0
+    puts: int = 0
 
     def put(self, key: str, *, size_bytes: int, content_type: str = "audio/wav") -> StoredObject:
         """Store an object as a client or a worker would."""
         versions = self.objects.setdefault(key, [])
-        versions.append(StoredObject(size_bytes, content_type, f"v{len(versions) + 1}"))
+        self.puts += 1
+        versions.append(StoredObject(size_bytes, content_type, f"v{self.puts}"))
         return versions[-1]
 
     def upload_url(self, asset: Asset) -> str:
@@ -70,10 +74,56 @@ class MemoryAudioStorage:
             return versions[-1] if versions else None
         return next((stored for stored in versions if stored.version_id == version_id), None)
 
+    def start(self, object_key: str, content_type: str) -> str:
+        """Start an upload in parts."""
+        del content_type
+        self.urls += 1
+        upload_id = f"{object_key}#{self.urls}"
+        self.uploads[upload_id] = {}
+        return upload_id
+
+    def part_url(self, upload: MultipartUpload, number: int, *, size_bytes: int, md5: str | None) -> str:
+        """Return a URL that differs each time."""
+        self.urls += 1
+        return f"memory://{self.bucket}/{upload.object_key}?part={number}&size={size_bytes}&md5={md5}&put={self.urls}"
+
+    def put_part(self, upload: MultipartUpload, number: int, size_bytes: int) -> None:
+        """Store a part as a client would."""
+        self.uploads[upload.upload_id][number] = ArrivedPart(number, size_bytes, f'"{number}/{size_bytes}"')
+
+    def arrived(self, upload: MultipartUpload) -> list[ArrivedPart] | None:
+        """Return the parts that are there, by number, or None."""
+        parts = self.uploads.get(upload.upload_id)
+        return None if parts is None else [parts[number] for number in sorted(parts)]
+
+    def complete(self, upload: MultipartUpload, parts: Sequence[ArrivedPart]) -> bool:
+        """Make the parts an object; False where there is no such upload any more."""
+        if self.uploads.pop(upload.upload_id, None) is None:
+            return False
+        self.put(upload.object_key, size_bytes=sum(part.size_bytes for part in parts))
+        return True
+
+    def is_complete(self, upload: MultipartUpload) -> bool:
+        """Tell whether the object is there."""
+        return bool(self.objects.get(upload.object_key))
+
     def erase(self, prefix: str) -> int:
         """Delete every version below ``prefix``."""
         doomed = [key for key in self.objects if key.startswith(prefix)]
         return sum(len(self.objects.pop(key)) for key in doomed)
+
+    def erase_others(self, key: str, *, version_id: str) -> int:
+        """Delete every version but one, and none where that one is not there."""
+        versions = self.objects.get(key, [])
+        kept = [stored for stored in versions if stored.version_id == version_id]
+        if not kept:
+            return 0
+        self.objects[key] = kept
+        return len(versions) - len(kept)
+
+    def abort(self, upload: MultipartUpload) -> None:
+        """Drop the parts of an upload."""
+        self.uploads.pop(upload.upload_id, None)
 
 
 @dataclass

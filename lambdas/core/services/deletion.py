@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from lambdas.core.assets import Asset, wet_prefix_of
+from lambdas.core.assets import Asset, object_key_of, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import Job, output_prefix_of
 from lambdas.core.ports import AssetStore, Clock, EraseQueue, JobRepository, ObjectEraser
@@ -35,7 +35,8 @@ class DeletionService:
                 raise DomainError(DomainErrorCode.NOT_FOUND)
             try:
                 if not asset.is_deleted:
-                    self.assets.save(asset.deleted(self.clock.now()))
+                    now = self.clock.now()
+                    self.assets.save(asset.deleted(now, erase_again_at=now + LATE_WRITERS))
             except VersionConflictError:
                 continue  # intake has settled it at this moment
             self._ask(asset)
@@ -51,10 +52,10 @@ class DeletionService:
 
 @dataclass(frozen=True)
 class EraseService:
-    """Erases what a deleted asset left behind, in two passes.
+    """Erases what a deleted asset left behind, in two passes, and what was uploaded for no asset.
 
-    The first, at once, ends its jobs and deletes its objects and its jobs' rows. The second, when nobody can write for
-    it any more, deletes what came late and the asset's own row, which until then keeps new jobs out.
+    The first pass, at once, ends its jobs and deletes its objects and its jobs' rows. The second, when nobody can write
+    for it any more, deletes what came late and the asset's own row, which until then keeps new jobs out.
     """
 
     assets: AssetStore
@@ -66,19 +67,21 @@ class EraseService:
     clock: Clock
 
     def erase(self, client_id: str, asset_id: str) -> bool:
-        """Run one pass; returns whether it was the last. An asset that is not deleted is left alone."""
+        """Run one pass; returns whether it was the last. A living asset keeps the one version that it is made of."""
         asset = self.assets.get(client_id, asset_id)
         if asset is None:
+            erased = self._erase_objects(client_id, asset_id)
+            logger.info("erased what came too late", extra={"asset_id": asset_id, "versions": erased})
             return True
         if not asset.is_deleted:
-            logger.error("asked to erase a living asset", extra={"asset_id": asset_id})
+            self._erase_others(asset)
             return True
         jobs = self.jobs.of_asset(client_id, asset_id)
         for job in jobs:
             self._end(job)
-        erased = self.audio.erase(asset.object_key)
-        erased += self.audio.erase(output_prefix_of(client_id, asset_id))
-        erased += self.work.erase(wet_prefix_of(client_id, asset_id))
+        if asset.multipart is not None:
+            self.audio.abort(asset.multipart)
+        erased = self._erase_objects(client_id, asset_id)
         # Those that were ended above and no others: a row that goes while its job lives leaves its slot behind.
         for job in jobs:
             self._remove(job)
@@ -87,6 +90,18 @@ class EraseService:
             self.assets.remove(asset)
         logger.info("erased", extra={"asset_id": asset_id, "versions": erased, "last": is_last})
         return is_last
+
+    def _erase_objects(self, client_id: str, asset_id: str) -> int:
+        erased = self.audio.erase(object_key_of(client_id, asset_id))
+        erased += self.audio.erase(output_prefix_of(client_id, asset_id))
+        return erased + self.work.erase(wet_prefix_of(client_id, asset_id))
+
+    def _erase_others(self, asset: Asset) -> None:
+        """Erase what else was uploaded: else the version that jobs read would be no current one, and expire."""
+        if asset.is_waiting or asset.version_id is None:
+            return
+        erased = self.audio.erase_others(asset.object_key, version_id=asset.version_id)
+        logger.info("erased what was uploaded after all", extra={"asset_id": asset.id, "versions": erased})
 
     def _end(self, job: Job) -> None:
         """End the job and tell so before its row goes: afterwards nobody could."""

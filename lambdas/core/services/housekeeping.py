@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
@@ -24,6 +25,9 @@ OUTCOME_GRACE = timedelta(minutes=2)
 
 LEASE_LIFETIME = timedelta(seconds=EXECUTION_TIMEOUT_S) + timedelta(hours=1)
 """No execution lives as long; a lease that does belongs to nobody."""
+
+ERASE_PAUSE_MAX = timedelta(days=1)
+"""Between two attempts at an erasing that keeps failing; the queue of dead letters tells the operator of each."""
 
 AT_MOST = 500
 """Of each kind in one run; the next minute goes on."""
@@ -59,14 +63,14 @@ class HousekeepingService:
         """Do everything that is due."""
         now, clients = self.clock.now(), self.clients.all()
         untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
-        deleted = self.assets.deleted_before(now - LATE_WRITERS)
+        deleted = self.assets.erasing_due(now)
         waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
         return Tidied(
             oldest_queued_s=max((self._waits_s(client, now) for client in waiting), default=0),
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
-            erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
+            erasing=_each(deleted, lambda asset: self._erase_again(asset, now)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
@@ -79,6 +83,12 @@ class HousekeepingService:
             logger.exception("a client's queue could not be read")
             return 0
         return int((now - job.updated_at).total_seconds()) if job else 0
+
+    def _erase_again(self, asset: Asset, now: datetime) -> None:
+        """Ask again, and then after as long as the deletion is ago: what keeps failing must not crowd out the rest."""
+        pause = min(max(now - asset.updated_at, LATE_WRITERS), ERASE_PAUSE_MAX)
+        self.assets.save(replace(asset, erase_again_at=now + pause))
+        self.erasing.ask(asset.client_id, asset.id)
 
     def _free(self, client_id: str, job_id: str) -> bool:
         """Take the lease from a job that is gone or has ended; one that still runs is the sweep's to end."""

@@ -4,10 +4,18 @@ import logging
 import uuid
 from dataclasses import dataclass
 
-from gpu_container.contract import ErrorCode, ObjectRef, ProbeFailure, ProbeOrder, ProbeResult
+from gpu_container.contract import (
+    Checksum,
+    ChecksumAlgorithm,
+    ErrorCode,
+    ObjectRef,
+    ProbeFailure,
+    ProbeOrder,
+    ProbeResult,
+)
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
-from lambdas.core.ports import AssetStore, AudioObjects, Clock
+from lambdas.core.ports import AssetStore, AudioObjects, Clock, EraseQueue
 from lambdas.core.services.enhancements import EnhancementService
 
 logger = logging.getLogger(__name__)
@@ -33,20 +41,30 @@ class IntakeService:
     assets: AssetStore
     storage: AudioObjects
     enhancements: EnhancementService
+    erasing: EraseQueue
     clock: Clock
 
     def locate(self, object_key: str) -> Located | None:
-        """Return what to probe, pinned to a version; None where the event changes nothing any more."""
+        """Return what to probe, pinned to a version; None where the event changes nothing any more.
+
+        What arrived without an asset that waits for it is erased: its asset is deleted, or made of other bytes.
+        """
         ids = ids_from_object_key(object_key)
-        asset = self.assets.get(*ids) if ids else None
+        if ids is None:
+            return None
+        asset = self.assets.get(*ids)
         if asset is None or not asset.is_waiting:
+            self.erasing.ask(*ids)
             return None
         stored = self.storage.head(object_key)
         if stored is None or stored.size_bytes != asset.size_bytes:
             # The signed length makes another size impossible; whatever this is, it is not the upload.
             logger.warning("upload does not match its declaration", extra={"asset_id": asset.id})
             return None
-        order = ProbeOrder(input=ObjectRef(bucket=self.storage.bucket, key=object_key, version_id=stored.version_id))
+        order = ProbeOrder(
+            input=ObjectRef(bucket=self.storage.bucket, key=object_key, version_id=stored.version_id),
+            checksums=_unverified(asset),
+        )
         return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
 
     def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
@@ -64,6 +82,7 @@ class IntakeService:
         if asset is not None and asset.status is AssetStatus.READY and asset.version_id == version_id:
             return asset
         if asset is None or not asset.is_waiting:
+            self.erasing.ask(located.client_id, located.asset_id)
             return None
         return self.assets.save(asset.ready(facts=probed.facts, version_id=version_id, now=self.clock.now()))
 
@@ -71,9 +90,13 @@ class IntakeService:
         """Refuse the upload; None where another event has settled the asset already. Raises as `mark_ready`."""
         asset = self.assets.get(located.client_id, located.asset_id)
         if asset is None or not asset.is_waiting:
+            self.erasing.ask(located.client_id, located.asset_id)
             return None
         refused = asset.invalid(
-            error_code=failure.error_code.value, error_message=failure.message, now=self.clock.now()
+            error_code=failure.error_code.value,
+            error_message=failure.message,
+            version_id=located.probe_order.input.version_id,
+            now=self.clock.now(),
         )
         return self.assets.save(refused)
 
@@ -96,6 +119,14 @@ class IntakeService:
         except DomainError as error:
             return _job_in_spite_of(error, job_id)
         return job_id
+
+
+def _unverified(asset: Asset) -> tuple[Checksum, ...]:
+    """Return the declared checksums that S3 has not seen to: those of a file that came in parts."""
+    if asset.multipart is None:
+        return ()
+    declared = {ChecksumAlgorithm.MD5: asset.checksum_md5, ChecksumAlgorithm.SHA256: asset.checksum_sha256}
+    return tuple(Checksum(algorithm=algorithm, value=value) for algorithm, value in declared.items() if value)
 
 
 def _job_in_spite_of(error: DomainError, job_id: str) -> str | None:

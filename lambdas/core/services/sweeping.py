@@ -5,7 +5,7 @@ Runs every minute; all of it is idempotent.
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,16 @@ from enum import StrEnum
 
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.ports import AdmissionQueue, AttemptStore, Clock, JobRepository, TaskTokens, WorkflowStarter
+from lambdas.core.ports import (
+    AdmissionQueue,
+    AttemptStore,
+    Clock,
+    JobRepository,
+    LaneLog,
+    TaskTokens,
+    WorkflowStarter,
+)
+from lambdas.core.routing import Lane
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.execution import JobRef, after_failure, current_job
 from lambdas.core.services.failures import EXECUTION_LOST, EXECUTION_STOPPED, NO_CAPACITY, WORKER_LOST, classify
@@ -72,6 +81,7 @@ class SweepService:
     completion: CompletionService
     queue: AdmissionQueue
     outcomes: OutcomeService
+    lane_log: LaneLog
     clock: Clock
     workers: int = 1
 
@@ -79,10 +89,9 @@ class SweepService:
         """Look at every job that holds a slot."""
         now = self.clock.now()
         active = _rotated(self.jobs.active(), now)
-        # With a worker alive the lane is busy, not absent: whoever waits for it goes on waiting.
-        alive = {job.lane for job in active if job.status is JobStatus.RUNNING and not _is_silent(job, now)}
+        beats = self._note_beats(active)
         with ThreadPoolExecutor(self.workers) as pool:
-            found = Counter(pool.map(lambda job: self._look_safely(job, now, lane_alive=job.lane in alive), active))
+            found = Counter(pool.map(lambda job: self._look_safely(job, now, _no_worker_since(job, beats)), active))
         return Swept(
             active=len(active),
             beaten=found[Finding.BEATEN],
@@ -111,17 +120,29 @@ class SweepService:
         logger.warning("recovered a lost execution", extra={"job_id": job.id, "attempt": job.attempt})
         return True
 
-    def _look_safely(self, job: Job, began_at: datetime, *, lane_alive: bool) -> Finding:
+    def _note_beats(self, active: Sequence[Job]) -> Mapping[Lane, datetime]:
+        """Return when each lane last beat. It is written down: jobs end, and their heartbeats with them."""
+        noted = self.lane_log.last_beats()
+        newest: dict[Lane, datetime] = {}
+        for job in active:
+            if job.lane is not None and job.heartbeat_at is not None:
+                newest[job.lane] = max(job.heartbeat_at, newest.get(job.lane, job.heartbeat_at))
+        newer = {lane: moment for lane, moment in newest.items() if lane not in noted or moment > noted[lane]}
+        for lane, moment in newer.items():
+            self.lane_log.beat(lane, moment)
+        return {**noted, **newer}
+
+    def _look_safely(self, job: Job, began_at: datetime, no_worker_since: datetime) -> Finding:
         """One job that cannot be looked at must not keep the others from it."""
         if self.clock.now() - began_at > TIME_LIMIT:
             return Finding.LEFT
         try:
-            return self._look(job, began_at, lane_alive=lane_alive)
+            return self._look(job, began_at, no_worker_since)
         except DomainError:
             logger.exception("sweep of one job failed", extra={"job_id": job.id})
             return Finding.ERROR
 
-    def _look(self, job: Job, now: datetime, *, lane_alive: bool) -> Finding:
+    def _look(self, job: Job, now: datetime, no_worker_since: datetime) -> Finding:
         silent = _is_silent(job, now)
         if job.status is JobStatus.RUNNING and not silent:
             return Finding.FINE
@@ -133,7 +154,7 @@ class SweepService:
         if job.status is JobStatus.RUNNING:
             return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
         # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
-        if not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
+        if (now - no_worker_since).total_seconds() > GPU_START_LIMIT_S:
             return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         waits = self.tasks.heartbeat(attempt.task_token)
         return Finding.BEATEN if waits else self._look_at_execution(job, now)
@@ -166,6 +187,12 @@ class SweepService:
 
 def _is_silent(job: Job, now: datetime) -> bool:
     return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > HEARTBEAT_TIMEOUT_S
+
+
+def _no_worker_since(job: Job, beats: Mapping[Lane, datetime]) -> datetime:
+    """Return since when the job has waited for its lane to show any life; behind a lane that works it waits on."""
+    last_beat = beats.get(job.lane) if job.lane else None
+    return max(job.updated_at, last_beat or job.updated_at)
 
 
 def _rotated(active: Sequence[Job], now: datetime) -> Sequence[Job]:

@@ -68,6 +68,7 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         # Adobe's client can do about it what it does about its rate: wait and come again.
         DomainErrorCode.QUEUE_FULL: (HTTPStatus.TOO_MANY_REQUESTS, "429050", "Too many requests"),
         DomainErrorCode.ALREADY_FINISHED: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, None, None),
         # Adobe has neither URLs of clients nor webhooks: none of its routes can meet these.
         DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, None, None),
         DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, None, None),

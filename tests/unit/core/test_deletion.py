@@ -1,11 +1,15 @@
 """Deleting an asset: at once for the client, thoroughly for everybody else, and as often as one likes."""
 
+from datetime import timedelta
+
 import pytest
 
 from lambdas.core.assets import Asset, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.jobs import Job, JobStatus, output_key_of
+from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.deletion import LATE_WRITERS
+from lambdas.core.services.housekeeping import AT_MOST
 from tests.unit.world import World, ref_of
 
 BESIDE = ("", ".report.json", ".spectrogram.png", ".waveform.png", ".peaks.json")
@@ -102,6 +106,47 @@ def test_every_step_may_come_again(world: World, asset: Asset) -> None:
     assert all(erase(world))
     with pytest.raises(DomainError):
         world.deletion.delete(asset.client_id, asset.id)
+
+
+@pytest.mark.parametrize("finished_meanwhile", [False, True])
+def test_an_upload_in_parts_goes_with_its_asset(world: World, finished_meanwhile: bool) -> None:
+    asset = world.uploads.create(CreateAsset(world.client("parts")[0].id, "film.mov", 5, "video/quicktime"))
+    assert asset.multipart is not None
+    world.storage.put_part(asset.multipart, 1, 5)
+    world.deletion.delete(asset.client_id, asset.id)
+    if finished_meanwhile:
+        world.storage.complete(asset.multipart, world.storage.arrived(asset.multipart) or [])
+    for _ in range(2):
+        erase(world)
+    assert not world.storage.uploads
+    assert not world.storage.objects.get(asset.object_key)
+    with pytest.raises(DomainError) as refusal:
+        world.uploads.complete(asset.client_id, asset.id)
+    assert refusal.value.code is DomainErrorCode.NOT_FOUND
+
+
+def test_what_cannot_be_erased_is_asked_for_less_and_less_often_and_crowds_out_nobody(world: World) -> None:
+    client, _ = world.client("many")
+    for _ in range(AT_MOST):
+        world.deletion.delete(client.id, world.waiting_asset(client.id).id)
+    world.clock.advance(1)
+    last = world.waiting_asset(client.id)
+    world.deletion.delete(client.id, last.id)
+    world.erase_queue.asked.clear()
+    world.clock.advance(LATE_WRITERS.total_seconds() + 1)
+    asked = []
+    for _ in range(24 * 60):
+        world.clock.advance(60)
+        world.housekeeping.tidy()
+        asked.append(len(world.erase_queue.asked))
+        world.erase_queue.asked.clear()  # every one of them fails
+    assert asked[:3] == [AT_MOST, 1, 0]
+    rounds = sum(asked) / (AT_MOST + 1)
+    assert 4 <= rounds <= 6  # 40, 80, 160, … minutes after the deletion
+    world.clock.advance(30 * 86_400)
+    world.housekeeping.tidy()
+    assert world.erase_queue.asked
+    assert world.asset_store.erasing_due(world.clock.now() + timedelta(days=1, minutes=1))
 
 
 def test_a_message_never_erases_a_living_asset(world: World, asset: Asset) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from gpu_container.contract import ProbeResult
-from lambdas.core.assets import Asset, AutoEnhance
+from gpu_container.contract import ErrorCode, ProbeFailure, ProbeResult
+from lambdas.core.assets import Asset, AssetStatus, AutoEnhance
 from lambdas.core.clients import Client
 from lambdas.core.errors import TransientError, VersionConflictError
 from lambdas.core.jobs import JobStatus
+from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.intake import Located
 from tests.unit.world import FACTS, World
 
@@ -80,3 +81,110 @@ def test_the_enhancement_is_made_once(world: World, client: Client) -> None:
     located = ready(world, client)
     assert world.intake.enqueue(located) == world.intake.enqueue(located)
     assert len(world.jobs.of_asset(client.id, located.asset_id)) == 1
+
+
+CORRUPT = ProbeFailure(error_code=ErrorCode.INPUT_CORRUPT, message="")
+
+
+def erase(world: World) -> None:
+    while world.erase_queue.asked:
+        world.erasing.erase(*world.erase_queue.asked.pop())
+
+
+def stored(world: World, located: Located) -> list[str | None]:
+    return [one.version_id for one in world.storage.objects.get(located.probe_order.input.key, [])]
+
+
+def put_again(world: World, located: Located) -> None:
+    asset = world.asset_store.get(located.client_id, located.asset_id)
+    world.storage.put(located.probe_order.input.key, size_bytes=asset.size_bytes if asset else 1)
+
+
+@pytest.mark.parametrize("status", [AssetStatus.READY, AssetStatus.INVALID])
+def test_what_is_uploaded_after_intake_goes_and_the_pinned_version_is_current_again(
+    world: World, client: Client, status: AssetStatus
+) -> None:
+    located = uploaded(world, client)
+    if status is AssetStatus.READY:
+        world.intake.mark_ready(located, ProbeResult(facts=FACTS))
+    else:
+        world.intake.mark_invalid(located, CORRUPT)
+    pinned = located.probe_order.input.version_id
+    for _ in range(2):
+        put_again(world, located)
+        assert world.intake.locate(located.probe_order.input.key) is None
+        erase(world)
+        assert stored(world, located) == [pinned]
+    asset = world.asset_store.get(located.client_id, located.asset_id)
+    assert asset is not None
+    assert (asset.status, asset.version_id) == (status, pinned)
+
+
+def test_a_late_event_of_the_pinned_version_itself_erases_nothing(world: World, client: Client) -> None:
+    located = ready(world, client)
+    assert world.intake.locate(located.probe_order.input.key) is None
+    erase(world)
+    assert stored(world, located) == [located.probe_order.input.version_id]
+
+
+@pytest.mark.parametrize("first_wins", [True, False])
+@pytest.mark.parametrize("second_is_good", [True, False])
+def test_of_two_uploads_that_are_probed_at_once_the_first_verdict_keeps_its_version_alone(
+    world: World, client: Client, first_wins: bool, second_is_good: bool
+) -> None:
+    first = uploaded(world, client)
+    put_again(world, first)
+    second = world.intake.locate(first.probe_order.input.key)
+    assert second is not None
+    winner, loser = (first, second) if first_wins else (second, first)
+    assert world.intake.mark_ready(winner, ProbeResult(facts=FACTS))
+    if second_is_good:
+        assert world.intake.mark_ready(loser, ProbeResult(facts=FACTS)) is None
+    else:
+        assert world.intake.mark_invalid(loser, CORRUPT) is None
+    erase(world)
+    assert stored(world, first) == [winner.probe_order.input.version_id]
+
+
+def test_nothing_is_erased_where_the_pinned_version_is_not_there(world: World, client: Client) -> None:
+    located = ready(world, client)
+    world.storage.objects.clear()
+    put_again(world, located)
+    world.intake.locate(located.probe_order.input.key)
+    erase(world)
+    assert len(stored(world, located)) == 1
+
+
+def test_nothing_is_erased_of_an_asset_that_still_waits(world: World, client: Client) -> None:
+    located = uploaded(world, client)
+    world.erasing.erase(located.client_id, located.asset_id)
+    assert stored(world, located)
+
+
+def test_an_upload_that_ends_after_its_asset_was_deleted_and_erased_goes_too(world: World, client: Client) -> None:
+    located = ready(world, client)
+    world.deletion.delete(located.client_id, located.asset_id)
+    world.clock.advance(3600)
+    erase(world)
+    assert world.asset_store.get(located.client_id, located.asset_id) is None
+    put_again(world, located)
+    assert world.intake.locate(located.probe_order.input.key) is None
+    erase(world)
+    assert not stored(world, located)
+
+
+def test_other_objects_are_nobodys_upload(world: World) -> None:
+    for key in ("out/c/a/j-1", "in/c", "in//a", "in/c/a/b"):
+        assert world.intake.locate(key) is None
+    assert not world.erase_queue.asked
+
+
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_the_probe_gets_the_checksums_that_s3_has_not_seen_to(world: World, client: Client, in_parts: bool) -> None:
+    create = world.uploads.create if in_parts else lambda command: world.assets.create(command).asset
+    asset = create(CreateAsset(client.id, "talk.wav", 9, "audio/wav", "bWQ1", checksum_sha256="c2hhMjU2"))
+    world.storage.put(asset.object_key, size_bytes=9)
+    located = world.intake.locate(asset.object_key)
+    assert located is not None
+    asked = {checksum.algorithm.value: checksum.value for checksum in located.probe_order.checksums}
+    assert asked == ({"md5": "bWQ1", "sha256": "c2hhMjU2"} if in_parts else {})

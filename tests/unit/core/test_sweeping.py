@@ -1,10 +1,14 @@
 """What the minute's sweep finds, and that it finds everything."""
 
+from collections.abc import Callable
+
 import pytest
 
 from gpu_container.contract import ErrorCode
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.routing import Lane as RoutedLane
+from lambdas.core.services.failures import NO_CAPACITY, WORKER_LOST
 from lambdas.core.services.housekeeping import LEASE_LIFETIME
 from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S
 from tests.unit.core.executions import Execution, Executions, Lane
@@ -67,6 +71,60 @@ def test_a_waiting_job_is_kept_alive_until_no_worker_can_be_expected(world: Worl
     world.clock.advance(SILENT_S)
     assert world.sweep.sweep().beaten == 1
     world.clock.advance(GPU_START_LIMIT_S)
+    assert world.sweep.sweep().failed == 1
+
+
+def waited_in_minutes(world: World, beats: Callable[[int], bool], *, minutes: int) -> int | None:
+    """Sweep each minute, with a running job that beats as told; returns when the first waiting job was given up."""
+    running, _ = dispatched(world)
+    waiting = [dispatched(world)[0] for _ in range(3)]
+    order = world.backend.orders[0]
+    for minute in range(minutes):
+        if beats(minute):
+            Lane(world).beat(order)
+        world.clock.advance(60)
+        world.sweep.sweep()
+        errors = [answer[0] for answer in world.tasks.answers.values() if isinstance(answer, tuple)]
+        if NO_CAPACITY in errors:
+            return minute
+    assert all(world.job(job).status is JobStatus.DISPATCHED for job in waiting)
+    assert world.job(running).status is JobStatus.RUNNING
+    return None
+
+
+def test_who_waits_behind_a_busy_worker_waits_as_long_as_it_works(world: World) -> None:
+    assert waited_in_minutes(world, lambda _minute: True, minutes=90) is None
+
+
+def test_a_worker_that_goes_silent_does_not_take_everybody_who_waits_with_it(world: World) -> None:
+    """Its own job is lost within minutes; the others have the lane's whole time to see another worker come."""
+    given_up = waited_in_minutes(world, lambda minute: minute < 60, minutes=120)
+    assert given_up is not None
+    assert 60 + GPU_START_LIMIT_S / 60 - 1 <= given_up <= 60 + GPU_START_LIMIT_S / 60 + 2
+    lost = [answer[0] for answer in world.tasks.answers.values() if isinstance(answer, tuple)]
+    assert lost.count(WORKER_LOST) == 1
+    assert lost.count(NO_CAPACITY) == 3
+
+
+def test_between_two_jobs_the_lane_is_still_alive(world: World) -> None:
+    """No job runs at that moment, and the heartbeats of the last one have gone with it."""
+    first, _ = dispatched(world)
+    second, _ = dispatched(world)
+    for _ in range(GPU_START_LIMIT_S // 60 + 5):
+        Lane(world).beat(world.backend.orders[0])
+        world.clock.advance(60)
+        world.sweep.sweep()
+    world.jobs.release(world.job(first).failed(error_code="x", error_message="", now=world.clock.now()))
+    assert world.sweep.sweep().failed == 0
+    assert world.job(second).status is JobStatus.DISPATCHED
+
+
+def test_a_lane_that_works_says_nothing_of_another(world: World) -> None:
+    world.lane_log.beat(RoutedLane.CPU, world.clock.now())
+    dispatched(world)
+    for _ in range(GPU_START_LIMIT_S // 60 + 1):
+        world.clock.advance(60)
+        world.lane_log.beat(RoutedLane.CPU, world.clock.now())
     assert world.sweep.sweep().failed == 1
 
 

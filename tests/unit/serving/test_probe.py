@@ -1,5 +1,7 @@
 """Probing, and the Lambda handlers around it and around the worker."""
 
+import base64
+import hashlib
 import json
 import os
 import sys
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from gpu_container.contract import ErrorCode, ProbeFailure, ProbeResult, WorkOrder
+from gpu_container.contract import Checksum, ChecksumAlgorithm, ErrorCode, ProbeFailure, ProbeResult, WorkOrder
 from gpu_container.engine.byte_io import ByteSource, FileSource
 from gpu_container.engine.errors import EngineError
 from gpu_container.serving import lambda_handler, probing
@@ -57,6 +59,26 @@ def test_a_probe_that_takes_too_long_blames_the_file(tmp_path: Path) -> None:
 
     assert isinstance(answer, ProbeFailure)
     assert answer.error_code is ErrorCode.INPUT_CORRUPT
+
+
+@pytest.mark.parametrize("algorithm", ChecksumAlgorithm)
+def test_a_file_that_is_not_the_declared_one_is_refused(tmp_path: Path, algorithm: ChecksumAlgorithm) -> None:
+    sf.write(tmp_path / "talk", np.zeros((600_000, 2)), 48_000, format="WAV", subtype="DOUBLE")  # more than one block
+    body = (tmp_path / "talk").read_bytes()
+
+    def declared(data: bytes) -> Checksum:
+        return Checksum(algorithm=algorithm, value=base64.b64encode(hashlib.new(algorithm, data).digest()).decode())
+
+    def answer(checksum: Checksum) -> ProbeResult | ProbeFailure:
+        with FileSource(tmp_path / "talk") as source:
+            return probing.answer(source, limit_s=20, memory_bytes=2**30, checksums=[checksum])
+
+    assert len(body) > probing._BLOCK_BYTES
+    assert isinstance(answer(declared(body)), ProbeResult)
+    refused = answer(declared(body[:-1] + b"x"))
+    assert isinstance(refused, ProbeFailure)
+    assert (refused.error_code, refused.error_code.is_input_fault) == (ErrorCode.INPUT_CHECKSUM_MISMATCH, True)
+    assert algorithm in refused.message
 
 
 def test_our_own_trouble_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
