@@ -41,9 +41,12 @@ from lambdas.adapters.aws.s3 import (
     s3_config,
 )
 from lambdas.adapters.aws.telemetry import EmfTelemetry
+from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
 from lambdas.adapters.caching import CachingClientRegistry
+from lambdas.adapters.egress import Egress
 from lambdas.adapters.system import RandomIds, SystemClock
 from lambdas.core.costs import busy_usd_per_s
+from lambdas.core.egress import EgressPolicy
 from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
@@ -55,6 +58,7 @@ from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.deletion import DeletionService, EraseService
+from lambdas.core.services.deliveries import AnnounceService, DeliveryService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
 from lambdas.core.services.housekeeping import HousekeepingService
@@ -68,6 +72,7 @@ from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
+from lambdas.core.services.webhooks import WebhookService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.native.services import NativeServices
@@ -75,6 +80,7 @@ from lambdas.settings import (
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
+    DeliverSettings,
     DispatchSettings,
     EraseSettings,
     IntakeSettings,
@@ -82,6 +88,7 @@ from lambdas.settings import (
     Settings,
     SweepSettings,
     TokenSettings,
+    WebhookSettings,
 )
 
 if TYPE_CHECKING:
@@ -133,7 +140,13 @@ def native_services() -> NativeServices:
     table, assets, links = _table(settings.table), _assets(settings), _links()
     asset_service, jobs = AssetService(assets, links, CLOCK, IDS), _jobs(settings)
     enhancements = _enhancements(settings, settings.admit_queue_url)
-    submissions = SubmissionService(asset_service, upload_service(), enhancements, IDS)
+    webhooks = webhook_service(
+        settings.table,
+        delivery_queue_url=settings.delivery_queue_url,
+        webhook_key_id=settings.webhook_key_id,
+        allow_loopback=settings.allow_loopback,
+    )
+    submissions = SubmissionService(asset_service, upload_service(), enhancements, webhooks, IDS)
     outcomes = _outcomes(settings, settings.outcome_queue_url)
     batches = DynamoBatchStore(table, Retention(settings.retention_days))
     return NativeServices(
@@ -148,6 +161,7 @@ def native_services() -> NativeServices:
         cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),
         usage=DynamoUsageStore(table),
+        webhooks=webhooks,
         clock=CLOCK,
         ids=IDS,
         sleep=time.sleep,
@@ -333,6 +347,52 @@ def erase_service() -> EraseService:
     )
 
 
+@lru_cache
+def announce_service() -> AnnounceService:
+    """Wire the making of deliveries."""
+    settings = WebhookSettings.read(os.environ)
+    table, queue = _table(settings.table), _deliveries(settings.delivery_queue_url)
+    return AnnounceService(DynamoWebhookStore(table), DynamoDeliveryStore(table), queue, CLOCK)
+
+
+@lru_cache
+def delivery_service() -> DeliveryService:
+    """Wire the calling of receivers."""
+    settings = DeliverSettings.read(os.environ)
+    table = _table(settings.table)
+    return DeliveryService(
+        DynamoWebhookStore(table),
+        DynamoDeliveryStore(table),
+        _deliveries(settings.delivery_queue_url, settings.delivery_dead_letters_url),
+        Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        KmsSecretSealer(boto3.client("kms", config=RETRIES), settings.webhook_key_id),
+        CLOCK,
+        settings.webhook_retry_delays_s,
+    )
+
+
+@lru_cache
+def waiting_deliveries() -> SqsDelivery:
+    """Wire the queue of deliveries as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), DeliverSettings.read(os.environ).delivery_queue_url)
+
+
+def webhook_service(
+    table_name: str, *, delivery_queue_url: str, webhook_key_id: str, allow_loopback: bool = False
+) -> WebhookService:
+    """Wire the administration of webhooks, for dialects and for the command line."""
+    table = _table(table_name)
+    return WebhookService(
+        DynamoWebhookStore(table),
+        DynamoDeliveryStore(table),
+        _deliveries(delivery_queue_url),
+        KmsSecretSealer(boto3.client("kms", config=RETRIES), webhook_key_id),
+        EgressPolicy(allow_loopback=allow_loopback),
+        CLOCK,
+        IDS,
+    )
+
+
 def job_administration(
     table_name: str, *, admit_queue_url: str, stop_queue_url: str, outcome_queue_url: str, retention_days: int = 30
 ) -> JobAdministration:
@@ -426,6 +486,10 @@ def _erasing(url: str) -> SqsEraseQueue:
 
 def _workflow(state_machine_arn: str) -> StepFunctionsWorkflow:
     return StepFunctionsWorkflow(boto3.client("stepfunctions", config=RETRIES), state_machine_arn)
+
+
+def _deliveries(url: str, dead_letters_url: str = "") -> SqsDeliveryQueue:
+    return SqsDeliveryQueue(boto3.client("sqs", config=RETRIES), url, dead_letters_url)
 
 
 def _tasks() -> StepFunctionsTasks:

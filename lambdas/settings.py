@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Json
 
 from gpu_container.contract import Dereverb, ReportLevel
 from lambdas.core.routing import Lane, LaneSpeed
+from lambdas.core.webhooks import RETRY_DELAYS_S
 
 PREFIX = "CLEARTAKE_"
 
@@ -58,6 +59,10 @@ class ApiSettings(Settings):
     """Of a dialect whose clients can cancel."""
     erase_queue_url: str = ""
     """Of a dialect whose clients can delete."""
+    delivery_queue_url: str = ""
+    webhook_key_id: str = ""
+    allow_loopback: bool = False
+    """Of a dialect whose clients can have webhooks; loopback only on one machine."""
 
 
 class TokenSettings(Settings):
@@ -134,3 +139,20 @@ class EraseSettings(Settings):
     admit_queue_url: str
     stop_queue_url: str
     outcome_queue_url: str
+
+
+class WebhookSettings(Settings):
+    """Of the function that makes a delivery of each end of a job for each webhook; it calls nobody."""
+
+    delivery_queue_url: str
+
+
+class DeliverSettings(Settings):
+    """Of the function that calls receivers, the only one that opens the secrets they are signed with."""
+
+    delivery_queue_url: str
+    delivery_dead_letters_url: str
+    webhook_key_id: str
+    allow_loopback: bool = False
+    """True on one machine only, where receivers are the machine's own."""
+    webhook_retry_delays_s: Json[tuple[float, ...]] = RETRY_DELAYS_S

@@ -50,6 +50,15 @@ def table_progress(table: dynamodb.ITable) -> iam.PolicyStatement:
     )
 
 
+def webhook_rows(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow reading and writing webhooks and their deliveries, and nothing else that lies in the table."""
+    return _allow(
+        ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"],
+        [table.table_arn],
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["W#*"]}},
+    )
+
+
 def objects_get(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     """Allow reading the objects under ``prefix``, in any version (HEAD needs the same permission)."""
     return _allow(["s3:GetObject", "s3:GetObjectVersion"], [bucket.arn_for_objects(f"{prefix}*")])
@@ -109,7 +118,7 @@ def data_key_write(key: kms.IKey) -> iam.PolicyStatement:
 
 
 def key_use(key: kms.IKey, *actions: str) -> iam.PolicyStatement:
-    """Allow ``actions`` on the signing key."""
+    """Allow ``actions`` on one key."""
     return _allow(actions, [key.key_arn])
 
 

@@ -33,6 +33,8 @@ class ApiStack(BaseStack):
                 signing_key=data.signing_key,
                 admit_queue=engine.admit_queue,
                 queues=engine.queues,
+                deliveries=engine.webhooks.queue,
+                webhook_key=data.webhook_key,
             )
             for dialect in DIALECTS
         }

@@ -15,6 +15,7 @@ from infra.constructs.notices import Notices
 from infra.constructs.publish import publish
 from infra.constructs.queues import JobQueues, admission_queue, dead_letter_queue
 from infra.constructs.sweeping import SweepTriggers
+from infra.constructs.webhooks import Webhooks
 from infra.outputs import Output
 from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
@@ -57,11 +58,15 @@ class EngineStack(BaseStack):
         )
         sweep = functions.sweep(self.enhancement)
         sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
+        self.webhooks = Webhooks(
+            self, "Webhooks", config, table=data.table, key=data.webhook_key, outcomes=self.queues.outcome
+        )
         self.dead_letters: tuple[sqs.Queue, ...] = (
             admit_dead_letters,
             trigger.dead_letters,
             lost_notices,
             sweeping.dead_letters,
+            self.webhooks.dead_letters,
             *self.queues.dead_letters,
         )
         cpu = cpu_lane(
@@ -74,7 +79,8 @@ class EngineStack(BaseStack):
             machine=self.enhancement,
             notices=self.notices,
         )
-        self.watched = (admit, sweep, complete, erase, cpu, *steps.values())
+        telling = (self.webhooks.announce, self.webhooks.deliver)
+        self.watched = (admit, sweep, complete, erase, cpu, *telling, *steps.values())
         if config.has_gpu and not config.local:
             self._add_gpu(config, data)
         self._publish(config)
@@ -97,6 +103,7 @@ class EngineStack(BaseStack):
         publish(self, Output.STOP_QUEUE_URL, self.queues.stop.queue_url)
         publish(self, Output.OUTCOME_QUEUE_URL, self.queues.outcome.queue_url)
         publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
+        publish(self, Output.DELIVERY_QUEUE_URL, self.webhooks.queue.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
         if config.has_gpu:

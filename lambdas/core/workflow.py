@@ -48,6 +48,8 @@ class FunctionName(StrEnum):
     COMPLETE = "Complete"
     SWEEP = "Sweep"
     ERASE = "Erase"
+    WEBHOOK = "Webhook"
+    DELIVER = "Deliver"
 
 
 @dataclass(frozen=True)

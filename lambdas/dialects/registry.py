@@ -20,6 +20,7 @@ DIALECTS: tuple[Dialect, ...] = (
         cancels=True,
         deletes=True,
         uploads_in_parts=True,
+        has_webhooks=True,
     ),
 )
 

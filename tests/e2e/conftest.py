@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lambdas.bootstrap import webhook_service
+from lambdas.core.services.webhooks import WebhookService
 from tests.e2e.cloud import REPO, Api, Cloud
 
 _counted = {"requests": 0, "executions": 0}
@@ -55,6 +57,24 @@ def stranger(cloud: Cloud, _counter: list[int]) -> Api:
 def recording() -> bytes:
     """Return the bundled recording: real speech, noisy, MP3."""
     return (REPO / "samples" / "librivox-noisy.mp3").read_bytes()
+
+
+@pytest.fixture
+def webhooks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> WebhookService:
+    """Return the administration of webhooks as the service itself wires it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.emulator_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return webhook_service(
+        cloud.outputs["TableName"],
+        delivery_queue_url=cloud.outputs["DeliveryQueueUrl"],
+        webhook_key_id=cloud.outputs["WebhookKeyId"],
+        allow_loopback=True,
+    )
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

@@ -14,7 +14,7 @@ from tests.infra.templates import Assembly
 STATEFUL = {
     "AWS::DynamoDB::Table": {"JobsTable10C8EDF6"},
     "AWS::S3::Bucket": {"BucketsAudio4495B94E", "BucketsWorkA672F448", "BucketsAccessLogsA5F88218"},
-    "AWS::KMS::Key": {"BucketsKeyCD6AF5CF", "SigningKeyEEFC2790"},
+    "AWS::KMS::Key": {"BucketsKeyCD6AF5CF", "SigningKeyEEFC2790", "WebhookKeyFF363931"},
 }
 """A changed logical id makes CloudFormation replace the resource, and its content is lost."""
 

@@ -9,6 +9,7 @@ from lambdas.settings import (
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
+    DeliverSettings,
     DispatchSettings,
     EraseSettings,
     IntakeSettings,
@@ -16,6 +17,7 @@ from lambdas.settings import (
     Settings,
     SweepSettings,
     TokenSettings,
+    WebhookSettings,
 )
 from tests.infra.templates import Assembly
 
@@ -29,6 +31,8 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.COMPLETE: CompleteSettings,
     FunctionName.SWEEP: SweepSettings,
     FunctionName.ERASE: EraseSettings,
+    FunctionName.WEBHOOK: WebhookSettings,
+    FunctionName.DELIVER: DeliverSettings,
 }
 IN_THE_IMAGE = {FunctionName.PROBE, FunctionName.ENHANCE_CPU}
 LOCAL_ONLY = {"CLEARTAKE_LOCAL_PYTHON"}

@@ -1,6 +1,7 @@
 """Each function has its own role, and the role says what it may do: this table is read in a review."""
 
 import json
+import re
 
 import pytest
 from aws_cdk import App, Stack
@@ -23,6 +24,7 @@ CONSUME = {
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",
 }
+WEBHOOK_ROWS = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}
 EVERY_FUNCTION = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -58,6 +60,8 @@ MAY = {
     | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"}
     | {"sqs:SendMessage"}
     | CONSUME,
+    FunctionName.WEBHOOK: WEBHOOK_ROWS | {"sqs:SendMessage"} | CONSUME,
+    FunctionName.DELIVER: WEBHOOK_ROWS | {"kms:Decrypt", "sqs:SendMessage"} | CONSUME,
 }
 
 
@@ -116,6 +120,8 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
         ("OutcomeQueue", {"JobSteps", "Sweep", "Erase"}),
         ("StopQueue", {"Erase"}),
         ("EraseQueue", {"Intake", "Sweep"}),
+        ("DeliveryQueue", {"Webhook"}),
+        ("DeliveryDeadLetters", {"Deliver"}),
     ],
 )
 def test_each_queue_has_few_senders(aws: Assembly, queue: str, senders: set[str]) -> None:
@@ -124,9 +130,36 @@ def test_each_queue_has_few_senders(aws: Assembly, queue: str, senders: set[str]
         name
         for name, properties in functions.items()
         for statement in aws.statements(aws.role_of(properties))
-        if "sqs:SendMessage" in listed(statement["Action"]) and f"Queues{queue}" in json.dumps(statement["Resource"])
+        if "sqs:SendMessage" in listed(statement["Action"])
+        and re.search(f"(Queues|Webhooks){queue}", json.dumps(statement["Resource"]))
     }
     assert found == senders
+
+
+def test_who_tells_clients_reaches_their_webhooks_and_nothing_else_of_theirs(aws: Assembly) -> None:
+    """They call strangers, or read what strangers chose: neither may see a job, a recording or another secret."""
+    for name in ("Webhook", "Deliver"):
+        statements = list(aws.statements(aws.role_of(aws.functions()[name])))
+        (rows,) = (s for s in statements if "dynamodb:GetItem" in listed(s["Action"]))
+        assert rows["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["W#*"]}}
+        assert "/index/" not in json.dumps(rows["Resource"])
+        assert not any(
+            action.startswith(("s3:", "sts:", "states:")) for s in statements for action in listed(s["Action"])
+        )
+
+
+def test_one_function_alone_opens_the_secrets_of_webhooks(aws: Assembly) -> None:
+    holders = {
+        name
+        for name, properties in aws.functions().items()
+        for statement in aws.statements(aws.role_of(properties))
+        if "WebhookKey" in json.dumps(statement["Resource"])
+    }
+    assert holders == {"Deliver"}
+    (opening,) = (
+        s for s in aws.statements(aws.role_of(aws.functions()["Deliver"])) if "kms:Decrypt" in listed(s["Action"])
+    )
+    assert "WebhookKey" in json.dumps(opening["Resource"])
 
 
 def test_only_tracing_and_logging_name_every_resource(aws: Assembly) -> None:

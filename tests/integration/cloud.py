@@ -29,6 +29,8 @@ BASE_URL = "https://speech.example.com"
 FREE = {"mono": {"dfn3": 0}, "stereo": {"dfn3": 0}, "dereverb": 0, "report": 0, "codecs": 0, "limit_s": 60}
 """The speed of a lane that everything fits."""
 
+QUEUES = ("stops", "outcomes", "erasing", "deliveries", "dead-deliveries")
+
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
@@ -73,7 +75,7 @@ class Cloud:
         key = boto3.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
         sqs = boto3.client("sqs")
         queue = sqs.create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("stops", "outcomes", "erasing")}
+        self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
         role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         waiting = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}}'
         machine = boto3.client("stepfunctions").create_state_machine(
@@ -89,6 +91,11 @@ class Cloud:
             "STOP_QUEUE_URL": self.queues["stops"],
             "OUTCOME_QUEUE_URL": self.queues["outcomes"],
             "ERASE_QUEUE_URL": self.queues["erasing"],
+            "DELIVERY_QUEUE_URL": self.queues["deliveries"],
+            "DELIVERY_DEAD_LETTERS_URL": self.queues["dead-deliveries"],
+            "WEBHOOK_KEY_ID": boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
+            "WEBHOOK_RETRY_DELAYS_S": "[0.5, 0.5]",
+            "ALLOW_LOOPBACK": "true",
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,

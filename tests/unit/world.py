@@ -11,6 +11,12 @@ from lambdas.adapters.memory.stores import (
     MemoryJobRepository,
     MemoryLaneLog,
 )
+from lambdas.adapters.memory.webhooks import (
+    MemoryDeliveryQueue,
+    MemoryDeliveryStore,
+    MemorySecretSealer,
+    MemoryWebhookStore,
+)
 from lambdas.adapters.memory.world import (
     ManualClock,
     MemoryAdmissionQueue,
@@ -28,6 +34,7 @@ from lambdas.adapters.memory.world import (
 )
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
+from lambdas.core.egress import EgressPolicy
 from lambdas.core.jobs import Job, output_key_of
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane, LaneSpeed
@@ -51,6 +58,7 @@ from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
+from lambdas.core.services.webhooks import WebhookService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
 
@@ -102,7 +110,16 @@ class World:
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
         self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
         self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
-        self.submissions = SubmissionService(self.assets, self.uploads, self.enhancements, self.ids)
+        self.webhooks = WebhookService(
+            MemoryWebhookStore(),
+            MemoryDeliveryStore(),
+            MemoryDeliveryQueue(),
+            MemorySecretSealer(),
+            EgressPolicy(),
+            self.clock,
+            self.ids,
+        )
+        self.submissions = SubmissionService(self.assets, self.uploads, self.enhancements, self.webhooks, self.ids)
         self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
         self.listing = JobListing(self.jobs, self.clock)
         self.admission = AdmissionService(

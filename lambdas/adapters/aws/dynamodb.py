@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -16,6 +16,10 @@ from gpu_container.contract import ProgressKey
 from lambdas.adapters.aws import items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
+from lambdas.adapters.aws.rows import conflicts as _conflicts
+from lambdas.adapters.aws.rows import get_row as _get
+from lambdas.adapters.aws.rows import put_row as _put
+from lambdas.adapters.aws.rows import query_rows as _query
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -477,22 +481,6 @@ class DynamoLaneLog:
         return {lane: from_text(item[lane.value]) for lane in Lane if lane.value in item}
 
 
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """Turn a failed condition into the core's conflict."""
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) != "ConditionalCheckFailedException":
-            raise
-        raise VersionConflictError from error
-
-
-def _get(table: "Table", key: dict[str, str]) -> Item | None:
-    with domain_errors():
-        return table.get_item(Key=key, ConsistentRead=True).get("Item")
-
-
 def _get_many(table: "Table", keys: Sequence[dict[str, str]]) -> Iterator[Item]:
     """Read up to a hundred rows; what DynamoDB leaves out is asked for again."""
     client = table.meta.client
@@ -524,12 +512,6 @@ def _refuse_queueing(reasons: Sequence[str]) -> None:
         raise DomainError(DomainErrorCode.NOT_FOUND)
     if CONFLICT in reasons:
         raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
-
-
-def _put(table: "Table", item: Item, *, expected_version: int | None) -> None:
-    condition = Attr("pk").not_exists() if expected_version is None else Attr("version").eq(expected_version)
-    with domain_errors(), _conflicts():
-        table.put_item(Item=item, ConditionExpression=condition)
 
 
 def _versioned_put(item: Item, expected_version: int) -> Action:
@@ -571,12 +553,3 @@ def _sweep(table: "Table", group: str, *, before: datetime | None = None) -> Ite
         if before is not None:
             keys &= Key(f"{items.GSI_SWEEP}sk").lt(to_text(before))
         yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)
-
-
-def _query(table: "Table", **arguments: Any) -> Iterator[Item]:
-    with domain_errors():
-        page = table.query(**arguments)
-        yield from page["Items"]
-        while "LastEvaluatedKey" in page:
-            page = table.query(**arguments, ExclusiveStartKey=page["LastEvaluatedKey"])
-            yield from page["Items"]
