@@ -227,7 +227,11 @@ class DynamoJobRepository:
         """Return the client's newest jobs in a status, newest first."""
         keys = Key(f"{items.GSI_CLIENT_STATUS}pk").eq(items.jobs_in_status_pk(client_id, status))
         found = _query(
-            self._table, KeyConditionExpression=keys, IndexName=items.GSI_CLIENT_STATUS, ScanIndexForward=False
+            self._table,
+            KeyConditionExpression=keys,
+            IndexName=items.GSI_CLIENT_STATUS,
+            ScanIndexForward=False,
+            Limit=limit,  # of a page: else the first one reads a megabyte, however few are wanted
         )
         matching = (job for job in map(items.to_job, found) if job.status is status)
         return list(islice(matching, limit))
