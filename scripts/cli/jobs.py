@@ -11,7 +11,7 @@ from lambdas.bootstrap import job_administration
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.services.jobs import JobAdministration
+from lambdas.core.services.jobs import ClientWork, JobAdministration
 from scripts.local.paths import LauncherError
 
 
@@ -57,6 +57,19 @@ def line(job: Job) -> str:
     """Return one job in one line."""
     moment, why = to_text(job.requested_at), job.error_code or ""
     return f"{job.id}  {job.status:10}  {job.progress:5.1f} %  attempt {job.attempt}  {moment}  {why}".rstrip()
+
+
+def client_lines(work: ClientWork) -> list[str]:
+    """Return what a client has in hand and what has failed, nothing for one that is idle."""
+    if work.is_idle:
+        return []
+    client = work.client
+    waiting = f", the oldest for {work.oldest_wait_s} s" if work.oldest_wait_s is not None else ""
+    lines = [f"\n{client.name}  {client.id}  {client.queued} queued{waiting}"]
+    lines += [f"  {line(job)}" for job in work.running]
+    if work.failures:
+        lines.append("  failed in a day: " + ", ".join(f"{number} {code}" for code, number in work.failures.items()))
+    return lines
 
 
 def details(job: Job, administration: JobAdministration) -> dict[str, object]:

@@ -252,8 +252,10 @@ class Cloud:
         body = self.s3.get_object(Bucket=WORK, Key=found["Key"])["Body"].read()
         order = WorkOrder.model_validate_json(body)
         self.dispatched.append(order)
-        answer = self.work(order)
-        notice = self.leave_answer(inference_id, answer)
+        try:
+            notice = self.leave_answer(inference_id, self.work(order))
+        except MemoryError:  # killed: there is no answer, only what the endpoint itself says
+            notice = _notice(inference_id, None, failure_reason="The model container closed the connection")
         complete.handler(notice, Context())
         complete.handler(notice, Context())  # SNS may deliver twice
         return self.tasks.outcome(task_token)
@@ -276,13 +278,9 @@ class Cloud:
         good = isinstance(answer, WorkResult)
         key = f"async/{'out' if good else 'failed'}/{inference_id}.out"
         self.s3.put_object(Bucket=WORK, Key=key, Body=answer.model_dump_json().encode())
-        message = {
-            "inferenceId": inference_id,
-            "invocationStatus": "Completed" if good else "Failed",
-            "responseParameters": {"outputLocation": f"s3://{WORK}/{key}"} if good else {},
-            "failureReason": "" if good else "Received server error (500) from primary",
-        }
-        return {"Records": [{"Sns": {"Message": json.dumps(message)}}]}
+        if good:
+            return _notice(inference_id, f"s3://{WORK}/{key}")
+        return _notice(inference_id, None, failure_reason="Received server error (500) from primary")
 
     def _executions(self) -> set[str]:
         found = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine_arn)
@@ -347,6 +345,17 @@ class FakeFunctions:
         assert (arguments["FunctionName"], arguments["InvocationType"]) == ("enhance-cpu", "Event")
         self.events.append(json.loads(arguments["Payload"]))
         return {"StatusCode": 202}
+
+
+def _notice(inference_id: str, output_location: str | None, *, failure_reason: str = "") -> dict[str, Any]:
+    """Return SageMaker's notice of an inference's end, as SNS delivers it."""
+    message = {
+        "inferenceId": inference_id,
+        "invocationStatus": "Completed" if output_location else "Failed",
+        "responseParameters": {"outputLocation": output_location} if output_location else {},
+        "failureReason": failure_reason,
+    }
+    return {"Records": [{"Sns": {"Message": json.dumps(message)}}]}
 
 
 def md5_of(data: bytes) -> str:

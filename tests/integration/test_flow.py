@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -11,9 +12,14 @@ import requests
 
 from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
 from lambdas import bootstrap
+from lambdas.adapters.system import SystemClock
+from lambdas.core.routing import Lane
 from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.enhancements import Wish
+from lambdas.core.services.execution import JobRef
+from lambdas.core.services.failures import NO_CAPACITY, classify
 from lambdas.core.services.submission import SubmissionService
+from lambdas.core.workflow import GPU_START_LIMIT_S, SWEEP_INTERVAL_S
 from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON, pretend_work
 
@@ -160,6 +166,46 @@ def test_a_failure_of_ours_is_tried_three_times(cloud: Cloud, caller: dict[str, 
     assert [order.attempt for order in cloud.dispatched] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_a_worker_that_is_killed_is_tried_twice_more(cloud: Cloud, caller: dict[str, str], deaths: int) -> None:
+    def killed(order: WorkOrder) -> Any:
+        if order.attempt <= deaths:
+            raise MemoryError
+        return pretend_work(order)
+
+    cloud.work = killed
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    cloud.drain()
+    stored = bootstrap.sweep_service().jobs.get(caller["x-api-key"], job["id"])
+    assert stored is not None
+    assert [order.attempt for order in cloud.dispatched] == [1, 2, 3]
+    expected = ("succeeded", None) if deaths == 2 else ("failed", "engine_failed")
+    assert (show(cloud, caller, job)["status"], stored.error_code) == expected
+
+
+def test_without_a_gpu_for_twenty_minutes_the_cpu_does_the_work(
+    cloud: Cloud, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps({"gpu": FREE, "cpu": FREE}))
+    monkeypatch.setenv("CLEARTAKE_SAGEMAKER_ENDPOINT_URL", "http://127.0.0.1:1")  # a lane that calls itself warm
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    bootstrap.admission_service().admit([caller["x-api-key"]])
+    ref = JobRef(caller["x-api-key"], job["id"], 1)
+    bootstrap.dispatch_service().dispatch(ref, "token")
+    assert cloud.sweep()["failed"] == 0
+    monkeypatch.setattr(
+        SystemClock, "now", lambda _self: datetime.now(UTC) + timedelta(seconds=GPU_START_LIMIT_S + SWEEP_INTERVAL_S)
+    )
+    assert cloud.sweep()["failed"] == 1
+    assert cloud.tasks.answers["token"].args[0] == NO_CAPACITY
+    bootstrap.execution_service().fail(ref, classify(*cloud.tasks.answers["token"].args))
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    stored = bootstrap.sweep_service().jobs.get(caller["x-api-key"], job["id"])
+    assert stored is not None
+    assert (stored.lane, stored.attempt) == (Lane.CPU, 2)
+
+
 def test_a_result_that_is_not_what_was_probed_is_refused(cloud: Cloud, caller: dict[str, str]) -> None:
     def short(order: WorkOrder) -> Any:
         result = pretend_work(order)
@@ -228,7 +274,6 @@ def test_an_execution_that_timed_out_is_recovered(cloud: Cloud, caller: dict[str
 
 
 def test_a_second_dispatch_of_an_attempt_outlives_the_first(cloud: Cloud, caller: dict[str, str]) -> None:
-    from lambdas.core.services.execution import JobRef
     from lambdas.entrypoints import complete
     from tests.integration.cloud import Context
 
