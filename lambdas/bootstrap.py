@@ -57,6 +57,7 @@ from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
+from lambdas.core.workflow import Patience
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
     AdmitSettings,
@@ -220,6 +221,7 @@ def sweep_service() -> SweepService:
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
         workers=SIDE_BY_SIDE,
+        patience=Patience().times(settings.timer_scale),
     )
 
 
@@ -235,6 +237,7 @@ def housekeeping_service() -> HousekeepingService:
         SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
+        Patience().times(settings.timer_scale),
     )
 
 

@@ -186,6 +186,7 @@ class JobFunctions:
     def sweep(self, machine: sfn.StateMachine) -> ServiceFunction:
         """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent."""
         stores = self._stores
+        drill = {"timer_scale": str(self._config.timer_scale)} if self._config.timer_scale != 1 else {}
         environment = settings_environment(
             SweepSettings,
             self._config,
@@ -195,6 +196,7 @@ class JobFunctions:
             admit_queue_url=stores.admit_queue.queue_url,
             outcome_queue_url=stores.queues.outcome.queue_url,
             erase_queue_url=stores.queues.erase.queue_url,
+            **drill,
         )
         function = self._make(Spec(FunctionName.SWEEP, environment, memory_mib=_ONE_CPU_MIB, timeout_s=SWEEP_TIMEOUT_S))
         accept_objects(function, stores.work, ASYNC_PREFIX)

@@ -27,7 +27,7 @@ def deploy(cloud: Cloud, say: Say) -> dict[str, str]:
     """Bring the emulator's stacks to the state of the sources; return every stack's outputs, merged."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only a deployment needs it
 
-    ready = assembly.synthesised({"gpuBackend": "none"} if not cloud.has_gpu else None)
+    ready = assembly.synthesised(cloud.context)
     try:
         return _deploy(cloud, ready, say)
     except (BotoCoreError, ClientError) as error:

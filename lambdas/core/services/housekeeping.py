@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -13,14 +13,11 @@ from lambdas.core.jobs import HOLDS_SLOT
 from lambdas.core.ports import AdmissionQueue, AssetStore, ClientRegistry, Clock, EraseQueue, JobRepository
 from lambdas.core.services.deletion import LATE_WRITERS
 from lambdas.core.services.outcomes import OutcomeService
-from lambdas.core.workflow import EXECUTION_TIMEOUT_S
+from lambdas.core.workflow import EXECUTION_TIMEOUT_S, Patience
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-OUTCOME_GRACE = timedelta(minutes=2)
-"""So long whoever ended a job may take to tell of it."""
 
 LEASE_LIFETIME = timedelta(seconds=EXECUTION_TIMEOUT_S) + timedelta(hours=1)
 """No execution lives as long; a lease that does belongs to nobody."""
@@ -54,11 +51,12 @@ class HousekeepingService:
     erasing: EraseQueue
     outcomes: OutcomeService
     clock: Clock
+    patience: Patience = field(default_factory=Patience)
 
     def tidy(self) -> Tidied:
         """Do everything that is due."""
         now, clients = self.clock.now(), self.clients.all()
-        untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
+        untold = self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
         deleted = self.assets.deleted_before(now - LATE_WRITERS)
         waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]

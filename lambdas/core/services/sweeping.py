@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,13 +18,12 @@ from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.execution import JobRef, after_failure, current_job
 from lambdas.core.services.failures import EXECUTION_LOST, EXECUTION_STOPPED, NO_CAPACITY, WORKER_LOST, classify
 from lambdas.core.services.outcomes import OutcomeService
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, SWEEP_INTERVAL_S
+from lambdas.core.workflow import SWEEP_INTERVAL_S, Patience
 
 logger = logging.getLogger(__name__)
 
 RUNNING, ABORTED = "RUNNING", "ABORTED"
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", ABORTED})
-GRACE = timedelta(seconds=SWEEP_INTERVAL_S)
 
 TIME_LIMIT = timedelta(seconds=40)
 """No job is looked at later than this after the start of a sweep; the next one begins elsewhere."""
@@ -74,13 +73,14 @@ class SweepService:
     outcomes: OutcomeService
     clock: Clock
     workers: int = 1
+    patience: Patience = field(default_factory=Patience)
 
     def sweep(self) -> Swept:
         """Look at every job that holds a slot."""
         now = self.clock.now()
         active = _rotated(self.jobs.active(), now)
         # With a worker alive the lane is busy, not absent: whoever waits for it goes on waiting.
-        alive = {job.lane for job in active if job.status is JobStatus.RUNNING and not _is_silent(job, now)}
+        alive = {job.lane for job in active if job.status is JobStatus.RUNNING and not self._is_silent(job, now)}
         with ThreadPoolExecutor(self.workers) as pool:
             found = Counter(pool.map(lambda job: self._look_safely(job, now, lane_alive=job.lane in alive), active))
         return Swept(
@@ -122,7 +122,7 @@ class SweepService:
             return Finding.ERROR
 
     def _look(self, job: Job, now: datetime, *, lane_alive: bool) -> Finding:
-        silent = _is_silent(job, now)
+        silent = self._is_silent(job, now)
         if job.status is JobStatus.RUNNING and not silent:
             return Finding.FINE
         attempt = self.attempts.get(job.execution_name) if job.status is not JobStatus.ADMITTED else None
@@ -133,7 +133,7 @@ class SweepService:
         if job.status is JobStatus.RUNNING:
             return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
         # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
-        if not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
+        if not lane_alive and (now - job.updated_at).total_seconds() > self.patience.start_s:
             return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         waits = self.tasks.heartbeat(attempt.task_token)
         return Finding.BEATEN if waits else self._look_at_execution(job, now)
@@ -144,7 +144,7 @@ class SweepService:
 
     def _look_at_execution(self, job: Job, now: datetime) -> Finding:
         """Ask for the execution only where nothing waits on its task: Step Functions answers few such questions."""
-        if now - (job.admitted_at or job.updated_at) <= GRACE:
+        if (now - (job.admitted_at or job.updated_at)).total_seconds() <= self.patience.execution_s:
             return Finding.FINE
         status = self.workflow.status(job)
         if status == RUNNING:
@@ -163,9 +163,8 @@ class SweepService:
         self.queue.tick(job.client_id)
         return Finding.RECOVERED
 
-
-def _is_silent(job: Job, now: datetime) -> bool:
-    return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > HEARTBEAT_TIMEOUT_S
+    def _is_silent(self, job: Job, now: datetime) -> bool:
+        return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > self.patience.silence_s
 
 
 def _rotated(active: Sequence[Job], now: datetime) -> Sequence[Job]:

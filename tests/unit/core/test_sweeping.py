@@ -1,12 +1,14 @@
 """What the minute's sweep finds, and that it finds everything."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpu_container.contract import ErrorCode
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.services.housekeeping import LEASE_LIFETIME
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S
+from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, Patience
 from tests.unit.core.executions import Execution, Executions, Lane
 from tests.unit.world import World
 
@@ -68,6 +70,16 @@ def test_a_waiting_job_is_kept_alive_until_no_worker_can_be_expected(world: Worl
     assert world.sweep.sweep().beaten == 1
     world.clock.advance(GPU_START_LIMIT_S)
     assert world.sweep.sweep().failed == 1
+
+
+def test_a_drill_waits_less(world: World) -> None:
+    _, execution = dispatched(world)
+    hasty = replace(world.sweep, patience=Patience().times(0.25))
+    Lane(world).beat(world.backend.orders[0])
+    world.clock.advance(HEARTBEAT_TIMEOUT_S * 0.25 + 1)
+    assert world.sweep.sweep().failed == 0
+    assert hasty.sweep().failed == 1
+    assert execution.is_running
 
 
 def test_executions_are_asked_for_only_where_no_task_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
