@@ -22,6 +22,7 @@ from lambdas.adapters.aws.messaging import (
     SqsEraseQueue,
     SqsOutcomeQueue,
     SqsStopQueue,
+    StepFunctionsIntakes,
     StepFunctionsTasks,
     StepFunctionsWorkflow,
 )
@@ -236,6 +237,7 @@ def housekeeping_service() -> HousekeepingService:
         _queue(settings.admit_queue_url),
         SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
+        StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
         CLOCK,
         Patience().times(settings.timer_scale),
     )

@@ -55,7 +55,7 @@ class EngineStack(BaseStack):
         erase.function.add_event_source(
             event_sources.SqsEventSource(self.queues.erase, batch_size=1, report_batch_item_failures=True)
         )
-        sweep = functions.sweep(self.enhancement)
+        sweep = functions.sweep(self.enhancement, self.intake)
         sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
         self.dead_letters: tuple[sqs.Queue, ...] = (
             admit_dead_letters,

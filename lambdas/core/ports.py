@@ -92,6 +92,10 @@ class AssetStore(Protocol):
         """Write a changed asset; raises `VersionConflictError` if it was written since it was read."""
         ...
 
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets, of all clients, that wait for their bytes and were made in between."""
+        ...
+
     def deleted_before(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets, of all clients, that were deleted before ``moment`` and are not erased yet."""
         ...
@@ -269,6 +273,14 @@ class WorkflowStarter(Protocol):
 
     def status(self, job: Job) -> str | None:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED of the attempt's execution, None if there is none."""
+        ...
+
+
+class IntakeStarter(Protocol):
+    """Starts the intake of an upload in place of the storage's event."""
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start it for the ``again``-th time; one that was started already counts as started."""
         ...
 
 

@@ -36,6 +36,13 @@ CPU_INVOCATION_TIMEOUT_S = 900
 EXECUTION_TIMEOUT_S = 12 * 3600
 
 
+INTAKE_GRACE_S = 120
+"""So long an upload may take to be settled before its intake is started again; next after twice the time."""
+
+INTAKE_GIVEN_UP_S = 24 * 3600
+"""An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long the minute's sweep waits before it acts; production has the defaults, a drill fractions of them.
@@ -50,12 +57,18 @@ class Patience:
         Since the admission, before the execution of a job is asked for.
     outcome_s
         For somebody to tell of a job's end.
+    intake_s
+        For an upload to be settled.
+    interval_s
+        Between two sweeps.
     """
 
     silence_s: float = HEARTBEAT_TIMEOUT_S
     start_s: float = GPU_START_LIMIT_S
     execution_s: float = SWEEP_INTERVAL_S
     outcome_s: float = OUTCOME_GRACE_S
+    intake_s: float = INTAKE_GRACE_S
+    interval_s: float = SWEEP_INTERVAL_S
 
     def times(self, scale: float) -> "Patience":
         """Return the same with every time ``scale`` times as long."""

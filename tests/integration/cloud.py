@@ -86,6 +86,7 @@ class Cloud:
             "STOP_QUEUE_URL": self.queues["stops"],
             "OUTCOME_QUEUE_URL": self.queues["outcomes"],
             "ERASE_QUEUE_URL": self.queues["erasing"],
+            "INTAKE_MACHINE_ARN": machine.replace("Enhancement", "AssetIntake"),
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,

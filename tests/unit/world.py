@@ -16,6 +16,7 @@ from lambdas.adapters.memory.world import (
     MemoryAudioStorage,
     MemoryBackend,
     MemoryEraseQueue,
+    MemoryIntakes,
     MemoryOutcomeQueue,
     MemoryStopQueue,
     MemoryTaskTokens,
@@ -77,6 +78,7 @@ class World:
     outcome_queue: MemoryOutcomeQueue = field(default_factory=MemoryOutcomeQueue)
     stops: MemoryStopQueue = field(default_factory=MemoryStopQueue)
     erase_queue: MemoryEraseQueue = field(default_factory=MemoryEraseQueue)
+    intakes: MemoryIntakes = field(default_factory=MemoryIntakes)
     max_active_total: int = 100
 
     def __post_init__(self) -> None:
@@ -115,7 +117,14 @@ class World:
             self.clock,
         )
         self.housekeeping = HousekeepingService(
-            self.clients, self.asset_store, self.jobs, self.queue, self.erase_queue, self.outcomes, self.clock
+            self.clients,
+            self.asset_store,
+            self.jobs,
+            self.queue,
+            self.erase_queue,
+            self.outcomes,
+            self.intakes,
+            self.clock,
         )
         self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)
         self.deletion = DeletionService(self.asset_store, self.erase_queue, self.clock)

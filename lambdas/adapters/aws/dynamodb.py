@@ -60,6 +60,10 @@ class DynamoAssetStore:
         _put(self._table, self._item(saved), expected_version=asset.version)
         return saved
 
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets that wait for their bytes."""
+        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_WAITING, since=since, before=before)]
+
     def deleted_before(self, moment: datetime) -> Sequence[Asset]:
         """Return the deleted assets that are not erased yet."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
@@ -401,11 +405,16 @@ def _update(
     return {"Update": {"Key": items.client_key(job.client_id), "UpdateExpression": expression, **given}}
 
 
-def _sweep(table: "Table", group: str, *, before: datetime | None = None) -> Iterator[Item]:
+def _sweep(
+    table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[Item]:
     for shard in range(items.SWEEP_SHARDS):
         keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
-        if before is not None:
-            keys &= Key(f"{items.GSI_SWEEP}sk").lt(to_text(before))
+        order = Key(f"{items.GSI_SWEEP}sk")
+        if since is not None and before is not None:
+            keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
+        elif before is not None:
+            keys &= order.lt(to_text(before))
         yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)
 
 

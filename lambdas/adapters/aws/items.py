@@ -25,8 +25,8 @@ LAYOUT = 1
 GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
 QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
-SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED = "active", "ended", "deleted"
-"""Holding a slot; ended with nobody told of it; assets to be erased."""
+SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED, SWEEP_WAITING = "active", "ended", "deleted", "waiting"
+"""Holding a slot; ended with nobody told of it; assets to be erased; assets that wait for their bytes."""
 
 SLOTS_KEY = {"pk": "G#slots", "sk": "META"}
 """The row that counts the slots taken by all clients together."""
@@ -158,6 +158,8 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
+    if asset.is_waiting:
+        item |= _sweep_keys(SWEEP_WAITING, asset.id, since=asset.created_at)
     if asset.is_deleted:
         item |= _sweep_keys(SWEEP_DELETED, asset.id, since=asset.updated_at)
     return item

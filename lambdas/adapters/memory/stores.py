@@ -38,6 +38,10 @@ class MemoryAssetStore:
         self._items[asset.client_id, asset.id] = saved
         return saved
 
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets that wait for their bytes."""
+        return [asset for asset in self._items.values() if asset.is_waiting and since <= asset.created_at < before]
+
     def deleted_before(self, moment: datetime) -> Sequence[Asset]:
         """Return the deleted assets that are not erased yet."""
         return [asset for asset in self._items.values() if asset.is_deleted and asset.updated_at < moment]

@@ -1,19 +1,29 @@
 """What time makes necessary: messages that were lost, leases that nobody holds, erasing that is due."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import HOLDS_SLOT
-from lambdas.core.ports import AdmissionQueue, AssetStore, ClientRegistry, Clock, EraseQueue, JobRepository
+from lambdas.core.ports import (
+    AdmissionQueue,
+    AssetStore,
+    ClientRegistry,
+    Clock,
+    EraseQueue,
+    IntakeStarter,
+    JobRepository,
+)
 from lambdas.core.services.deletion import LATE_WRITERS
 from lambdas.core.services.outcomes import OutcomeService
-from lambdas.core.workflow import EXECUTION_TIMEOUT_S, Patience
+from lambdas.core.workflow import EXECUTION_TIMEOUT_S, INTAKE_GIVEN_UP_S, Patience
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +47,7 @@ class Tidied:
     told: int = 0
     freed: int = 0
     erasing: int = 0
+    taken_in: int = 0
     oldest_queued_s: int = 0
 
 
@@ -50,6 +61,7 @@ class HousekeepingService:
     queue: AdmissionQueue
     erasing: EraseQueue
     outcomes: OutcomeService
+    intakes: IntakeStarter
     clock: Clock
     patience: Patience = field(default_factory=Patience)
 
@@ -65,9 +77,29 @@ class HousekeepingService:
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
             erasing=_each(deleted, lambda asset: self.erasing.ask(asset.client_id, asset.id)),
+            taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
+
+    def _unsettled(self, now: datetime) -> list[tuple[Asset, int]]:
+        """Return the uploads whose intake is to be started again, because its event or the intake itself was lost.
+
+        Nobody else would notice: their clients have done all they have to do. Whether the bytes are there, the
+        intake's first step sees.
+        """
+        patience = self.patience
+        waiting = self.assets.waiting(
+            since=now - timedelta(seconds=INTAKE_GIVEN_UP_S), before=now - timedelta(seconds=patience.intake_s)
+        )
+        ages = [(asset, (now - asset.created_at).total_seconds()) for asset in waiting]
+        due = [(asset, _times_doubled(age_s, patience.intake_s), age_s) for asset, age_s in ages]
+        # A sweep that is late or lost must not cost a turn; one that comes in time starts nothing twice.
+        return [
+            (asset, again)
+            for asset, again, age_s in due
+            if age_s - 2 * patience.interval_s < patience.intake_s * 2**again
+        ]
 
     def _waits_s(self, client: Client, now: datetime) -> int:
         """Return how long the client's next job has waited since it was last put into the queue."""
@@ -86,6 +118,10 @@ class HousekeepingService:
         self.jobs.drop_lease(client_id, job_id)
         logger.error("a slot had leaked", extra={"client_id": client_id, "job_id": job_id})
         return True
+
+
+def _times_doubled(time_s: float, first_s: float) -> int:
+    return int(math.log2(time_s / first_s))
 
 
 def _expired(client: Client, now: datetime) -> list[str]:
