@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import pathlib
 import socketserver
 import sys
 import threading
@@ -173,6 +174,22 @@ def save_often() -> None:
     threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
 
 
+def refuse_writes_on_request() -> None:
+    """Answer 503 to writes of objects below the prefix that a file names, while it is there: what a drill asks for."""
+    order = pathlib.Path(os.environ.get("CLEARTAKE_REFUSED_WRITES", ""))
+
+    def refusing(write: Callable[..., Any]) -> Callable[..., Any]:
+        def write_unless_refused(bucket: str, key: str, *arguments: Any) -> Any:
+            if order.is_file() and key.startswith(order.read_text()):
+                return s3._error("SlowDown", "Please reduce your request rate.", 503, f"/{bucket}/{key}")  # noqa: SLF001
+            return write(bucket, key, *arguments)
+
+        return write_unless_refused
+
+    for name in ("_put_object", "_create_multipart_upload", "_upload_part", "_complete_multipart_upload"):
+        setattr(s3, name, refusing(getattr(s3, name)))
+
+
 def serve_versions_like_objects() -> None:
     """Honour ``Range`` and the ``response-*`` overrides also where a GET names a version.
 
@@ -260,6 +277,7 @@ def main() -> None:
     wait_less_for_logs()
     accept_answers_without_body()
     serve_versions_like_objects()
+    refuse_writes_on_request()
     enforce_heartbeats()
     fail_callbacks_with_their_function()
     enforce_machine_timeouts()

@@ -31,7 +31,7 @@ class Cloud:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
-        """Read ``CLEARTAKE_HOME``, ``…_PORT``, ``…_EMULATOR_PORT``, ``…_SAGEMAKER_PORT``, ``…_GPU_BACKEND``, ``…_TIMER_SCALE``."""
+        """Read ``CLEARTAKE_HOME``, ``…_PORT`` and its siblings, ``…_GPU_BACKEND`` and ``…_TIMER_SCALE``."""
         given = os.environ if environment is None else environment
         emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
         return cls(
