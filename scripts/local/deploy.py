@@ -35,6 +35,13 @@ def deploy(cloud: Cloud, say: Say) -> dict[str, str]:
         raise LauncherError(f"The deployment failed: {str(error)[-MESSAGE_CHARACTERS:]}\nSee {log}") from error
 
 
+def was_interrupted(cloud: Cloud) -> bool:
+    """Whether a first deployment was begun and never ended, because the emulator or the launcher was killed."""
+    stacks = client(cloud, "cloudformation").list_stacks()["StackSummaries"]
+    tables = client(cloud, "dynamodb").list_tables()["TableNames"]
+    return bool(stacks or tables) and _deployed(cloud) is None
+
+
 def _deploy(cloud: Cloud, ready: Path, say: Say) -> dict[str, str]:
     account = client(cloud, "sts").get_caller_identity()["Account"]
     intrinsics = {"${AWS::AccountId}": account, "${AWS::Region}": REGION, "${AWS::Partition}": "aws"}
