@@ -110,6 +110,7 @@ TRANSIENT = Retry(
         "Lambda.Unknown",
         "Sandbox.Timedout",
         "Runtime.ExitError",
+        "Runtime.Unknown",
         "TransientError",
         "VersionConflictError",
     )
