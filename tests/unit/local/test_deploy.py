@@ -34,22 +34,16 @@ class Emulator:
 
 
 @pytest.mark.parametrize(
-    ("stacks", "tables", "marker", "expected"),
+    ("emulator", "expected"),
     [
-        ([], [], None, False),
-        (["data"], [], None, True),
-        ([], ["jobs"], None, True),
-        (["data", "engine"], ["jobs"], "digest", False),
+        (Emulator(stacks=[], tables=[], marker=None), False),
+        (Emulator(stacks=["data"], tables=[], marker=None), True),
+        (Emulator(stacks=[], tables=["jobs"], marker=None), True),
+        (Emulator(stacks=["data", "engine"], tables=["jobs"], marker="digest"), False),
     ],
 )
 def test_only_a_deployment_without_its_marker_was_interrupted(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stacks: list[str],
-    tables: list[str],
-    marker: str | None,
-    expected: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator, expected: bool
 ) -> None:
-    emulator = Emulator(stacks=stacks, tables=tables, marker=marker)
     monkeypatch.setattr(deploy, "client", lambda _cloud, _service: emulator)
     assert deploy.was_interrupted(Cloud(tmp_path)) is expected
