@@ -13,7 +13,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy smoke destroy bench-engine bench-quality bench-flow costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy chaos smoke destroy bench-engine bench-quality bench-flow costs sbom lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,6 +85,9 @@ preflight: setup ## is the AWS account of your credentials ready for STAGE?
 
 deploy: setup ## deploy to the AWS account of your credentials
 	$(BIN)/npx --yes aws-cdk@2.1148.1 deploy --all -c stage=$(STAGE)
+
+chaos: setup ## break everything that can break under forty jobs, and count; ARGS="--lane cpu --seed 7"
+	@$(BIN)/python -m scripts.chaos $(ARGS)
 
 smoke: setup ## the main job once against what deploy made; ARGS=--local: against make up
 	@$(BIN)/cleartake smoke --stage $(STAGE) $(ARGS)

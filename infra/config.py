@@ -126,6 +126,9 @@ class Config(BaseModel):
     report: ReportLevel = ReportLevel.FULL
     """How much is measured of every enhancement; see ``docs/engine.md``."""
 
+    timer_scale: float = Field(default=1.0, gt=0, le=1)
+    """Shortens the sweep's waiting times for a drill, in the local variant only."""
+
     alarm_email: str | None = None
     monthly_budget_usd: int | None = Field(default=None, ge=1)
 
@@ -135,6 +138,8 @@ class Config(BaseModel):
             raise ValueError("domainName and certificateArn go together")
         if self.monthly_budget_usd is not None and self.alarm_email is None:
             raise ValueError("monthlyBudgetUsd needs alarmEmail: somebody must be told")
+        if self.timer_scale != 1 and not self.local:
+            raise ValueError("timerScale is for drills on one machine: AWS keeps the timers as they were chosen")
         return self
 
     @classmethod

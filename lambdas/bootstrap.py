@@ -27,6 +27,7 @@ from lambdas.adapters.aws.messaging import (
     SqsEraseQueue,
     SqsOutcomeQueue,
     SqsStopQueue,
+    StepFunctionsIntakes,
     StepFunctionsTasks,
     StepFunctionsWorkflow,
 )
@@ -74,6 +75,7 @@ from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.services.webhooks import WebhookService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
+from lambdas.core.workflow import Patience
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
@@ -304,6 +306,7 @@ def sweep_service() -> SweepService:
         DynamoLaneLog(_table(settings.table)),
         CLOCK,
         workers=SIDE_BY_SIDE,
+        patience=Patience().times(settings.timer_scale),
     )
 
 
@@ -320,7 +323,9 @@ def housekeeping_service() -> HousekeepingService:
         erasing,
         _outcomes(settings, settings.outcome_queue_url),
         DeletionService(_assets(settings), erasing, CLOCK),
+        StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
         CLOCK,
+        Patience().times(settings.timer_scale),
     )
 
 

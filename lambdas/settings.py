@@ -129,6 +129,9 @@ class SweepSettings(Settings):
     admit_queue_url: str
     outcome_queue_url: str
     erase_queue_url: str
+    intake_machine_arn: str
+    timer_scale: float = 1.0
+    """What the sweep's waiting times are multiplied with; other than 1 only in a drill on one machine."""
 
 
 class EraseSettings(Settings):

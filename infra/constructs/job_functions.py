@@ -188,9 +188,13 @@ class JobFunctions:
             grants.machine_answer(self._config, machine, "states:SendTaskSuccess", "states:SendTaskFailure"),
         )
 
-    def sweep(self, machine: sfn.StateMachine) -> ServiceFunction:
-        """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent."""
+    def sweep(self, machine: sfn.StateMachine, intake: sfn.IStateMachine) -> ServiceFunction:
+        """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent.
+
+        It also starts intakes whose event was lost; enhancements it may not start.
+        """
         stores = self._stores
+        drill = {"timer_scale": str(self._config.timer_scale)} if self._config.timer_scale != 1 else {}
         environment = settings_environment(
             SweepSettings,
             self._config,
@@ -200,6 +204,8 @@ class JobFunctions:
             admit_queue_url=stores.admit_queue.queue_url,
             outcome_queue_url=stores.queues.outcome.queue_url,
             erase_queue_url=stores.queues.erase.queue_url,
+            intake_machine_arn=intake.state_machine_arn,
+            **drill,
         )
         function = self._make(Spec(FunctionName.SWEEP, environment, memory_mib=_ONE_CPU_MIB, timeout_s=SWEEP_TIMEOUT_S))
         accept_objects(function, stores.work, ASYNC_PREFIX)
@@ -220,6 +226,7 @@ class JobFunctions:
                 "states:SendTaskFailure",
             ),
             grants.executions_read(executions),
+            grants.machine_start(intake),
             grants.objects_get(stores.work, ASYNC_PREFIX),
             grants.objects_exist(stores.work, ASYNC_PREFIX),
             grants.data_key_read(stores.key),

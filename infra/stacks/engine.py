@@ -56,7 +56,7 @@ class EngineStack(BaseStack):
         erase.function.add_event_source(
             event_sources.SqsEventSource(self.queues.erase, batch_size=1, report_batch_item_failures=True)
         )
-        sweep = functions.sweep(self.enhancement)
+        sweep = functions.sweep(self.enhancement, self.intake)
         sweeping = SweepTriggers(self, "SweepTriggers", config, sweep=sweep, machine=self.enhancement)
         self.webhooks = Webhooks(
             self, "Webhooks", config, table=data.table, key=data.webhook_key, outcomes=self.queues.outcome

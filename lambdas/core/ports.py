@@ -102,11 +102,15 @@ class AssetStore(Protocol):
         ...
 
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
-        """Return the assets, of all clients, that their clients wanted to be kept until ``moment`` at the latest."""
+        """Return the settled assets, of all clients, that were to be kept until ``moment`` at the latest."""
         ...
 
     def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
         """Return the client's newest assets, newest first, of those that stand before a place (`order_of`)."""
+        ...
+
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets, of all clients, that wait for their bytes and were made in between."""
         ...
 
     def remove(self, asset: Asset) -> None:
@@ -350,6 +354,14 @@ class WorkflowStarter(Protocol):
 
     def status(self, job: Job) -> str | None:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED of the attempt's execution, None if there is none."""
+        ...
+
+
+class IntakeStarter(Protocol):
+    """Starts the intake of an upload in place of the storage's event."""
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start it for the ``again``-th time; one that was started already counts as started."""
         ...
 
 

@@ -8,7 +8,7 @@ state document under ``result_key``, and its ``outcome`` picks the next step whe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -24,6 +24,9 @@ SWEEP_INTERVAL_S = 60
 GPU_START_LIMIT_S = 1200
 """How long a dispatched job may wait for its first heartbeat (a cold GPU starts in minutes) before it is failed."""
 
+OUTCOME_GRACE_S = 120
+"""So long whoever ended a job may take to tell of it."""
+
 INVOCATION_TIMEOUT_S = 3600
 """SageMaker's own limit for one asynchronous invocation."""
 
@@ -31,6 +34,45 @@ CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
 EXECUTION_TIMEOUT_S = 12 * 3600
+
+
+INTAKE_GRACE_S = 120
+"""So long an upload may take to be settled before its intake is started again; next after twice the time."""
+
+INTAKE_GIVEN_UP_S = 24 * 3600
+"""An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the minute's sweep waits before it acts; production has the defaults, a drill fractions of them.
+
+    Attributes
+    ----------
+    silence_s
+        Without a sign of life of a worker that had given some.
+    start_s
+        For a dispatched job's first sign of life.
+    execution_s
+        Since the admission, before the execution of a job is asked for.
+    outcome_s
+        For somebody to tell of a job's end.
+    intake_s
+        For an upload to be settled.
+    interval_s
+        Between two sweeps.
+    """
+
+    silence_s: float = HEARTBEAT_TIMEOUT_S
+    start_s: float = GPU_START_LIMIT_S
+    execution_s: float = SWEEP_INTERVAL_S
+    outcome_s: float = OUTCOME_GRACE_S
+    intake_s: float = INTAKE_GRACE_S
+    interval_s: float = SWEEP_INTERVAL_S
+
+    def times(self, scale: float) -> "Patience":
+        """Return the same with every time ``scale`` times as long."""
+        return Patience(*(scale * time_s for time_s in astuple(self)))
 
 
 class FunctionName(StrEnum):
@@ -71,6 +113,7 @@ TRANSIENT = Retry(
         "Lambda.Unknown",
         "Sandbox.Timedout",
         "Runtime.ExitError",
+        "Runtime.Unknown",
         "TransientError",
         "VersionConflictError",
     )

@@ -44,6 +44,11 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
         _require_same_ports(cloud)
         _require_free_ports(cloud)
         emulator_is_new = _start_emulator(cloud, say)
+        if emulator_is_new and not cloud.credentials_file.exists() and deploy.was_interrupted(cloud):
+            # Nobody can have used it yet, and half of what was made may have been lost.
+            processes.stop(cloud.run, EMULATOR, grace_s=STOP_GRACES_S[EMULATOR])
+            shutil.rmtree(cloud.state, ignore_errors=True)
+            _start_emulator(cloud, say)
         outputs = deploy.deploy(cloud, say)
         _fetch_models()
         # Each is asked for its health only after both were started: they come up side by side.

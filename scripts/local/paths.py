@@ -26,10 +26,12 @@ class Cloud:
     sagemaker_port: int = DEFAULT_EMULATOR_PORT + 1
     has_gpu: bool = True
     """False: no look-alike of the GPU's endpoint, every job on the CPU lane's function."""
+    timer_scale: float = 1.0
+    """What the sweep's waiting times are multiplied with; less than 1 in a drill."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
-        """Read ``CLEARTAKE_HOME``, ``…_PORT``, ``…_EMULATOR_PORT``, ``…_SAGEMAKER_PORT`` and ``…_GPU_BACKEND``."""
+        """Read ``CLEARTAKE_HOME``, ``…_PORT`` and its siblings, ``…_GPU_BACKEND`` and ``…_TIMER_SCALE``."""
         given = os.environ if environment is None else environment
         emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
         return cls(
@@ -38,7 +40,14 @@ class Cloud:
             emulator_port=emulator_port,
             sagemaker_port=_port(given, "CLEARTAKE_SAGEMAKER_PORT", emulator_port + 1),
             has_gpu=_has_gpu(given),
+            timer_scale=_timer_scale(given),
         )
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What of the app's configuration differs from a plain local cloud."""
+        backend = {} if self.has_gpu else {"gpuBackend": "none"}
+        return backend if self.timer_scale == 1 else {**backend, "timerScale": str(self.timer_scale)}
 
     @property
     def base_url(self) -> str:
@@ -86,6 +95,17 @@ def _has_gpu(environment: Mapping[str, str]) -> bool:
     if backend not in {"sagemaker", "none"}:
         raise LauncherError(f"CLEARTAKE_GPU_BACKEND must be sagemaker or none, not {backend!r}.")
     return backend != "none"
+
+
+def _timer_scale(environment: Mapping[str, str]) -> float:
+    text = environment.get("CLEARTAKE_TIMER_SCALE") or "1"
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale <= 1:
+        raise LauncherError(f"CLEARTAKE_TIMER_SCALE must be a number above 0 and up to 1, not {text!r}.")
+    return scale
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

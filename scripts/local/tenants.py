@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lambdas.core.errors import DomainError
 from scripts.local import emulator
-from scripts.local.paths import Cloud
+from scripts.local.paths import Cloud, LauncherError
 
 FIRST, SECOND = "local", "local-second"
 """Two, so that one can see that neither reaches the other's files."""
@@ -67,9 +68,13 @@ def ensure_in_cloud(cloud: Cloud, table: str) -> Credentials:
         client, secret = administration.create(name)
         return client.id, secret
 
-    return ensure(
-        cloud.credentials_file,
-        cloud.base_url,
-        ensure_client=ensure_client,
-        is_known=lambda client_id: administration.clients.get(client_id) is not None,
-    )
+    try:
+        return ensure(
+            cloud.credentials_file,
+            cloud.base_url,
+            ensure_client=ensure_client,
+            is_known=lambda client_id: administration.clients.get(client_id) is not None,
+        )
+    except DomainError as error:
+        log = cloud.logs / "emulator.log"
+        raise LauncherError(f"The clients could not be set up: {error.message}\nSee {log}") from error

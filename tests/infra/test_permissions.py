@@ -54,7 +54,7 @@ MAY = {
     FunctionName.SWEEP: TABLE
     | GET
     | {"s3:ListBucket", "kms:Decrypt"}
-    | {"sqs:SendMessage", "states:DescribeExecution"}
+    | {"sqs:SendMessage", "states:DescribeExecution", "states:StartExecution"}
     | {"states:SendTaskHeartbeat", "states:SendTaskSuccess", "states:SendTaskFailure"},
     FunctionName.ERASE: TABLE
     | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"}
@@ -83,7 +83,6 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
 @pytest.mark.parametrize(
     ("action", "holder"),
     [
-        ("states:StartExecution", "Admit"),
         ("states:DescribeExecution", "Sweep"),
         ("s3:DeleteObject", "Erase"),
         ("s3:DeleteObjectVersion", "Erase"),
@@ -97,6 +96,18 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:
     functions = aws.functions()
     assert [name for name in functions if action in aws.actions(aws.role_of(functions[name]))] == [holder]
+
+
+@pytest.mark.parametrize(("machine", "starter"), [("Enhancement", "Admit"), ("AssetIntake", "Sweep")])
+def test_each_machine_is_started_by_one_function(aws: Assembly, machine: str, starter: str) -> None:
+    functions = aws.functions()
+    found = [
+        name
+        for name, properties in functions.items()
+        for statement in aws.statements(aws.role_of(properties))
+        if "states:StartExecution" in listed(statement["Action"]) and f'"{machine}' in json.dumps(statement["Resource"])
+    ]
+    assert found == [starter]
 
 
 def test_only_who_reads_the_workers_answers_may_report_success(aws: Assembly) -> None:

@@ -96,6 +96,7 @@ class Cloud:
             "WEBHOOK_KEY_ID": boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
             "WEBHOOK_RETRY_DELAYS_S": "[0.5, 0.5]",
             "ALLOW_LOOPBACK": "true",
+            "INTAKE_MACHINE_ARN": machine.replace("Enhancement", "AssetIntake"),
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,

@@ -268,6 +268,36 @@ def workflow(port_kind: str) -> Any:
 
 
 @dataclass
+class Intakes:
+    """What starts intakes, and the keys and numbers of those that were started."""
+
+    port: Any
+    started: Callable[[], list[tuple[str, int]]]
+
+
+@pytest.fixture
+def intakes(port_kind: str) -> Intakes:
+    if port_kind == "memory":
+        fake = world.MemoryIntakes()
+        return Intakes(fake, lambda: fake.started)
+    role = boto3.client("iam").create_role(RoleName="states", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    client = boto3.client("stepfunctions")
+    definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
+    machine = client.create_state_machine(name="AssetIntake", definition=definition, roleArn=role)["stateMachineArn"]
+
+    def started() -> list[tuple[str, int]]:
+        arns = [found["executionArn"] for found in client.list_executions(stateMachineArn=machine)["executions"]]
+        found = [client.describe_execution(executionArn=arn) for arn in arns]
+        return sorted((_uploaded_key(one["input"]), int(one["name"].rpartition("-")[2])) for one in found)
+
+    return Intakes(messaging.StepFunctionsIntakes(client, machine), started)
+
+
+def _uploaded_key(event: str) -> str:
+    return str(json.loads(event)["detail"]["object"]["key"])
+
+
+@dataclass
 class Backend:
     """A lane, how many orders it has taken with which inference's name, and how to make it refuse."""
 

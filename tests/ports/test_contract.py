@@ -19,7 +19,7 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
-from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores, Uploads
+from tests.ports.conftest import TABLE, Backend, Intakes, Messages, Objects, Queue, Stores, Uploads
 
 NOW = ManualClock().now()
 SECOND = timedelta(seconds=1)
@@ -110,6 +110,13 @@ class TestAssets:
         stores_.assets.save(an_asset(filename="first"))
         with pytest.raises(VersionConflictError):
             stores_.assets.save(an_asset(filename="second"))
+
+    def test_assets_that_wait_for_their_bytes_are_found_by_their_age(self, stores_: Stores) -> None:
+        for number in range(4):
+            stores_.assets.add(an_asset(f"a{number}", created_at=NOW + timedelta(seconds=number)))
+        stores_.assets.save(an_asset("a1", created_at=NOW + timedelta(seconds=1)).deleted(NOW))
+        found = stores_.assets.waiting(since=NOW, before=NOW + timedelta(seconds=3))
+        assert {asset.id for asset in found} == {"a0", "a2"}
 
     def test_a_deleted_asset_is_remembered_until_it_is_erased(self, stores_: Stores) -> None:
         stores_.assets.add(an_asset())
@@ -520,6 +527,13 @@ class TestWorkflow:
         workflow.start(a_job())
         workflow.start(a_job())
         assert workflow.status(a_job()) == "RUNNING"
+
+
+class TestIntakes:
+    def test_each_intake_is_started_once(self, intakes: Intakes) -> None:
+        for again in (0, 0, 1):
+            intakes.port.start(an_asset(), again)
+        assert intakes.started() == [("in/c1/a1", 0), ("in/c1/a1", 1)]
 
 
 ORDER = WorkOrder(

@@ -24,6 +24,7 @@ from lambdas.adapters.memory.world import (
     MemoryAudioStorage,
     MemoryBackend,
     MemoryEraseQueue,
+    MemoryIntakes,
     MemoryOutcomeQueue,
     MemoryStopQueue,
     MemoryTaskTokens,
@@ -97,6 +98,7 @@ class World:
     outcome_queue: MemoryOutcomeQueue = field(default_factory=MemoryOutcomeQueue)
     stops: MemoryStopQueue = field(default_factory=MemoryStopQueue)
     erase_queue: MemoryEraseQueue = field(default_factory=MemoryEraseQueue)
+    intakes: MemoryIntakes = field(default_factory=MemoryIntakes)
     max_active_total: int = 100
 
     def __post_init__(self) -> None:
@@ -158,6 +160,7 @@ class World:
             self.erase_queue,
             self.outcomes,
             self.deletion,
+            self.intakes,
             self.clock,
         )
         self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)

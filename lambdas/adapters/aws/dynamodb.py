@@ -72,6 +72,10 @@ class DynamoAssetStore:
         """Return the deleted assets whose next erasing was due before ``moment``."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
 
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets that wait for their bytes."""
+        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_WAITING, since=since, before=before)]
+
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets that were to be kept until ``moment`` at the latest."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_RETAINED, before=moment)]
@@ -548,9 +552,14 @@ def _update(
     return {"Update": {"Key": items.client_key(job.client_id), "UpdateExpression": expression, **given}}
 
 
-def _sweep(table: "Table", group: str, *, before: datetime | None = None) -> Iterator[Item]:
+def _sweep(
+    table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[Item]:
     for shard in range(items.SWEEP_SHARDS):
         keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
-        if before is not None:
-            keys &= Key(f"{items.GSI_SWEEP}sk").lt(to_text(before))
+        order = Key(f"{items.GSI_SWEEP}sk")
+        if since is not None and before is not None:
+            keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
+        elif before is not None:
+            keys &= order.lt(to_text(before))
         yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)

@@ -34,8 +34,10 @@ LAYOUT = 1
 GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
 QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
-SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED, SWEEP_RETAINED = "active", "ended", "deleted", "retained"
-"""Holding a slot; ended with nobody told of it; assets to be erased; assets to be deleted at a time."""
+SWEEP_ACTIVE, SWEEP_ENDED = "active", "ended"
+"""Jobs that hold a slot; jobs that ended with nobody told of it."""
+SWEEP_WAITING, SWEEP_RETAINED, SWEEP_DELETED = "waiting", "retained", "deleted"
+"""Assets that wait for their bytes; that are to be deleted at a time; that are to be erased."""
 
 RATE_ERA_BUCKETS = 60
 """Calls are counted in one row for each five minutes; DynamoDB forgets it afterwards."""
@@ -213,7 +215,9 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         f"{GSI_CLIENT_STATUS}pk": assets_pk(asset.client_id),
         f"{GSI_CLIENT_STATUS}sk": order_of(asset.created_at, asset.id),
     }
-    if asset.retain_until:
+    if asset.is_waiting:
+        item |= _sweep_keys(SWEEP_WAITING, asset.id, since=asset.created_at)
+    elif asset.retain_until:
         item |= _sweep_keys(SWEEP_RETAINED, asset.id, since=asset.retain_until)
     return item
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.core.assets import Asset
 from lambdas.core.clock import to_text
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Dispatched, JobOutcome
@@ -112,14 +113,7 @@ class StepFunctionsWorkflow:
     def start(self, job: Job) -> None:
         """Start the attempt's execution; one that exists already counts as started."""
         document = {"job_id": job.id, "client_id": job.client_id, "attempt": job.attempt}
-        with domain_errors():
-            try:
-                self.client.start_execution(
-                    stateMachineArn=self.state_machine_arn, name=job.execution_name, input=json.dumps(document)
-                )
-            except ClientError as error:
-                if code_of(error) != "ExecutionAlreadyExists":
-                    raise
+        _start(self.client, self.state_machine_arn, job.execution_name, document)
 
     def status(self, job: Job) -> str | None:
         """Return the status of the attempt's execution, None if there is none."""
@@ -130,6 +124,29 @@ class StepFunctionsWorkflow:
             except ClientError as error:
                 if code_of(error) == "ExecutionDoesNotExist":
                     return None
+                raise
+
+
+@dataclass(frozen=True)
+class StepFunctionsIntakes:
+    """Executions of the intake, named so that each is started once."""
+
+    client: "SFNClient"
+    state_machine_arn: str
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start it with as much of S3's event as its first step reads."""
+        event = {"detail": {"object": {"key": asset.object_key}}}
+        _start(self.client, self.state_machine_arn, f"{asset.id}-{again}", event)
+
+
+def _start(client: "SFNClient", state_machine_arn: str, name: str, document: dict[str, Any]) -> None:
+    """Start an execution; one of that name that exists already counts as started."""
+    with domain_errors():
+        try:
+            client.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(document))
+        except ClientError as error:
+            if code_of(error) != "ExecutionAlreadyExists":
                 raise
 
 

@@ -188,6 +188,18 @@ class MemoryWorkflow:
 
 
 @dataclass
+class MemoryIntakes:
+    """Intakes by object key and number."""
+
+    started: list[tuple[str, int]] = field(default_factory=list)
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start; once."""
+        if (asset.object_key, again) not in self.started:
+            self.started.append((asset.object_key, again))
+
+
+@dataclass
 class MemoryTaskTokens:
     """Remembers how each token was answered; the first answer counts, and nothing waits after it."""
 

@@ -1,6 +1,7 @@
 """What the minute's sweep finds, and that it finds everything."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.routing import Lane as RoutedLane
 from lambdas.core.services.failures import NO_CAPACITY, WORKER_LOST
 from lambdas.core.services.housekeeping import LEASE_LIFETIME
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S
+from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, Patience
 from tests.unit.core.executions import Execution, Executions, Lane
 from tests.unit.world import World
 
@@ -126,6 +127,16 @@ def test_a_lane_that_works_says_nothing_of_another(world: World) -> None:
         world.clock.advance(60)
         world.lane_log.beat(RoutedLane.CPU, world.clock.now())
     assert world.sweep.sweep().failed == 1
+
+
+def test_a_drill_waits_less(world: World) -> None:
+    _, execution = dispatched(world)
+    hasty = replace(world.sweep, patience=Patience().times(0.25))
+    Lane(world).beat(world.backend.orders[0])
+    world.clock.advance(HEARTBEAT_TIMEOUT_S * 0.25 + 1)
+    assert world.sweep.sweep().failed == 0
+    assert hasty.sweep().failed == 1
+    assert execution.is_running
 
 
 def test_executions_are_asked_for_only_where_no_task_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
