@@ -1,10 +1,11 @@
-"""The two state machines as tables.
+"""The state machines as tables.
 
 ``infra`` renders them to Amazon States Language, the tests walk them in one process.
 
 Each step calls one function with ``{"step": name, "state": <state document>}``; a callback step adds
 ``"task_token"`` and ends only when somebody answers that token. The function's answer is kept in the
 state document under ``result_key``, and its ``outcome`` picks the next step where a step has branches.
+A step for each item of a list calls its function once for every one of them, side by side.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
 EXECUTION_TIMEOUT_S = 12 * 3600
+FAN_OUT_TIMEOUT_S = 10 * 3600
+"""Sooner than the task that waits for it."""
 
 
 class FunctionName(StrEnum):
@@ -77,6 +80,32 @@ TRANSIENT = Retry(
 DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
 """How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
 
+STORAGE_ERROR = "StorageError"
+"""The container's own: what it could not read or write now, it may later."""
+
+
+WHOLE_STATE = "$"
+
+
+@dataclass(frozen=True)
+class Each:
+    """The items that a step runs for, each in an execution of its own.
+
+    Attributes
+    ----------
+    items
+        JSONPath of the list.
+    payload
+        What each call gets: name → JSONPath, or `ITEM`.
+    """
+
+    items: str
+    payload: Mapping[str, str]
+
+
+ITEM = "$$.Map.Item.Value"
+"""Stands for the item in an `Each`."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -84,6 +113,8 @@ class Step:
 
     Attributes
     ----------
+    result_key
+        None: the answer is not kept. `WHOLE_STATE`: it takes the place of the state document.
     payload
         JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
         ``ProbeOrder`` and knows nothing of steps).
@@ -93,7 +124,7 @@ class Step:
 
     name: str
     function: FunctionName
-    result_key: str
+    result_key: str | None
     next: str
     timeout_s: int = 60
     payload: str | None = None
@@ -102,6 +133,7 @@ class Step:
     retries: tuple[Retry, ...] = (TRANSIENT,)
     catch: str | None = None
     branches: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    each: Each | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +166,7 @@ ASSET_INTAKE = Machine(
             # file that kills the probe is tried once more and not for hours.
             retries=(
                 Retry(DEATHS, attempts=1),
-                Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),
+                Retry((*TRANSIENT.errors, STORAGE_ERROR, "ProbeCrashError"), interval_s=5, attempts=8),
             ),
             branches={"failed": "MarkInvalid"},
             catch="MarkInvalid",
@@ -179,7 +211,42 @@ ENHANCEMENT = Machine(
     ),
 )
 
-MACHINES = (ASSET_INTAKE, ENHANCEMENT)
+_IN_A_FUNCTION = (
+    # A crash takes only its part along, and may be the machine's fault; the second time it ends the lane's attempt.
+    Retry(DEATHS, attempts=1),
+    # Room in the account comes back as other files are done: wait for it some twenty minutes.
+    Retry(("Lambda.TooManyRequestsException",), interval_s=10, attempts=12, backoff=1.5),
+    Retry((*TRANSIENT.errors, STORAGE_ERROR), interval_s=5, attempts=6),
+)
+
+FAN_OUT = Machine(
+    name="FanOut",
+    timeout_s=FAN_OUT_TIMEOUT_S,
+    steps=(
+        # The input is {"order": a work order with parts}; the execution is named after the inference.
+        # What a part answers is not looked at: one that is missing, or a file that is to blame, shows in the assembly.
+        Step(
+            "Parts",
+            FunctionName.ENHANCE_CPU,
+            None,
+            next="Assemble",
+            each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            retries=_IN_A_FUNCTION,
+        ),
+        Step(
+            "Assemble",
+            FunctionName.ENHANCE_CPU,
+            WHOLE_STATE,
+            next=END,
+            payload="$.order",
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            retries=_IN_A_FUNCTION,
+        ),
+    ),
+)
+
+MACHINES = (ASSET_INTAKE, ENHANCEMENT, FAN_OUT)
 
 ERROR_KEY = "error"
 """Where a caught error is kept in the state document: ``{"Error": …, "Cause": …}``."""
