@@ -101,13 +101,16 @@ def _call(step: Step) -> State:
 
 
 def _retry(retry: Retry) -> State:
-    return {
+    rendered: State = {
         "ErrorEquals": list(retry.errors),
         "IntervalSeconds": retry.interval_s,
         "MaxAttempts": retry.attempts,
         "BackoffRate": retry.backoff,
         "JitterStrategy": "FULL",
     }
+    if retry.max_delay_s is not None:
+        rendered["MaxDelaySeconds"] = retry.max_delay_s
+    return rendered
 
 
 def _choice(step: Step) -> State:

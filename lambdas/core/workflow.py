@@ -60,6 +60,7 @@ class Retry:
     interval_s: int = 1
     attempts: int = 4
     backoff: float = 2.0
+    max_delay_s: int | None = None
 
 
 TRANSIENT = Retry(
@@ -214,8 +215,8 @@ ENHANCEMENT = Machine(
 _IN_A_FUNCTION = (
     # A crash takes only its part along, and may be the machine's fault; the second time it ends the lane's attempt.
     Retry(DEATHS, attempts=1),
-    # Room in the account comes back as other files are done: wait for it some twenty minutes.
-    Retry(("Lambda.TooManyRequestsException",), interval_s=10, attempts=12, backoff=1.5),
+    # Room in the account comes back as other files are done: wait for it as an order to one function would.
+    Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60),
     Retry((*TRANSIENT.errors, STORAGE_ERROR), interval_s=5, attempts=6),
 )
 

@@ -130,13 +130,13 @@ class SweepService:
             return self._look_at_execution(job, now)
         if silent and self.completion.find(attempt):
             return Finding.COMPLETED
-        # Beat in the worker's place: a GPU that starts from zero is silent for minutes, and so are parts that wait for
-        # room. Up to a limit, unless an execution sees to its workers itself.
-        if job.status is JobStatus.RUNNING:
-            if not self.completion.is_watched(attempt):
+        # A fan-out whose parts all wait for room is silent, but its execution knows of each and will end.
+        if not self.completion.is_watched(attempt):
+            if job.status is JobStatus.RUNNING:
                 return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
-        elif not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
-            return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
+            if not lane_alive and (now - job.updated_at).total_seconds() > GPU_START_LIMIT_S:
+                return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
+        # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
         waits = self.tasks.heartbeat(attempt.task_token)
         return Finding.BEATEN if waits else self._look_at_execution(job, now)
 
