@@ -54,7 +54,7 @@ class FunctionName(StrEnum):
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again on these errors, ``interval_s`` apart at first and ``backoff`` times longer each time."""
+    """Try again on these errors: first after ``interval_s``, then ``backoff`` times later each time, up to a limit."""
 
     errors: tuple[str, ...]
     interval_s: int = 1
@@ -80,9 +80,6 @@ TRANSIENT = Retry(
 
 DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
 """How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
-
-STORAGE_ERROR = "StorageError"
-"""The container's own: what it could not read or write now, it may later."""
 
 
 WHOLE_STATE = "$"
@@ -167,7 +164,7 @@ ASSET_INTAKE = Machine(
             # file that kills the probe is tried once more and not for hours.
             retries=(
                 Retry(DEATHS, attempts=1),
-                Retry((*TRANSIENT.errors, STORAGE_ERROR, "ProbeCrashError"), interval_s=5, attempts=8),
+                Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),
             ),
             branches={"failed": "MarkInvalid"},
             catch="MarkInvalid",
@@ -217,7 +214,7 @@ _IN_A_FUNCTION = (
     Retry(DEATHS, attempts=1),
     # Room in the account comes back as other files are done: wait for it as an order to one function would.
     Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60),
-    Retry((*TRANSIENT.errors, STORAGE_ERROR), interval_s=5, attempts=6),
+    Retry(TRANSIENT.errors, interval_s=5, attempts=6),
 )
 
 FAN_OUT = Machine(
@@ -233,7 +230,8 @@ FAN_OUT = Machine(
             next="Assemble",
             each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
             timeout_s=CPU_INVOCATION_TIMEOUT_S,
-            retries=_IN_A_FUNCTION,
+            # The container's own name of what a retry may help; what none can help it answers.
+            retries=(*_IN_A_FUNCTION, Retry(("PartFailedError",), interval_s=5)),
         ),
         Step(
             "Assemble",

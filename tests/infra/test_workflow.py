@@ -82,7 +82,7 @@ def test_a_part_is_an_execution_of_its_own_and_all_must_end_well() -> None:
     part = processor["States"][processor["StartAt"]]
     assert part["Resource"] == "${EnhanceCpu}"
     assert part["End"] is True
-    assert {"StorageError", "Lambda.TooManyRequestsException"} <= {
+    assert {"PartFailedError", "Lambda.TooManyRequestsException"} <= {
         name for retry in part["Retry"] for name in retry["ErrorEquals"]
     }
 
