@@ -155,9 +155,7 @@ def decode(source: ByteSource, *, start_s: int = 0, limits: DecodeLimits = DEFAU
         Any ``INPUT_*`` code; ENGINE_FAILED where the trouble is ours. What ``source`` raises comes through.
     """
     size_bytes = source.size_bytes
-    job = Job(
-        size_bytes=size_bytes, start_s=start_s, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s(size_bytes)
-    )
+    job = Job(size_bytes=size_bytes, start_s=start_s, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s(size_bytes))
     with contextlib.closing(_Decoder(job, source, limits)) as conversation:
         yield Decoding(conversation, limits, size_bytes, start_s)
 

@@ -56,32 +56,29 @@ _NO_END: Final = 2**62
 
 @dataclass(frozen=True)
 class Stretch:
-    """Where a part's path leads, in seconds of the recording: the head, then from ``resume_s`` to ``stop_s``.
-
-    Attributes
-    ----------
-    skipped_s
-        Answered, and not the part's.
-    """
+    """Where a part's path leads through the recording, in whole seconds: its head, then the part with what it needs."""
 
     part: Part
 
     @property
     def resume_s(self) -> int:
+        """Where it goes on after the head."""
         lead_s = self.part.start_s - WARM_UP_S - LEAD_IN_S
         return max(HEAD_S, lead_s // _SEGMENT_S * _SEGMENT_S)
 
     @property
     def kept_s(self) -> int | None:
-        """Seconds of wet track, if the recording does not end before; None for the rest of it."""
+        """How much of the answer is kept, if the recording does not end before; None for all that follows."""
         return None if self.part.end_s is None else self.part.end_s + OVERLAP_S - self.part.start_s
 
     @property
     def stop_s(self) -> int | None:
+        """Where it ends; None where the recording does."""
         return None if self.part.end_s is None else self.part.end_s + OVERLAP_S + TAIL_S + LOOK_AHEAD_S
 
     @property
     def skipped_s(self) -> int:
+        """How much is answered that is not the part's."""
         return PRELUDE_S + self.part.start_s - self._network_resumes_s
 
     @property
@@ -170,6 +167,8 @@ class _Making:
     def cut_together(self, found: AudioFormat, head: Iterator[Real]) -> Iterator[Real]:
         """Yield the head and the stretch with its lead-in, ``(channels, n)`` each."""
         yield from self._blocks(head, frames=HEAD_S * found.rate_hz)
+        if self.read < HEAD_S * found.rate_hz:
+            return
         self.read = self.stretch.resume_s * found.rate_hz
         stop_s = self.stretch.stop_s
         with decode(self.source, start_s=self.stretch.resume_s) as recording:
