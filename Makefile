@@ -122,5 +122,9 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
 	$(LOCK) --override requirements/quality-without.in requirements/quality.in -o requirements/quality.txt
 
+.PHONY: bench-fan-out
+bench-fan-out: up ## a long file through the cpu fan-out of this machine, against the single stream; ARGS="--minutes 10"
+	$(BIN)/python -m scripts.bench_fan_out $(ARGS)
+
 clean: ## remove what can be made again; .cleartake stays
 	rm -rf $(VENV) $(EMULATOR) $(QUALITY) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -63,6 +63,17 @@ MEASURED_SPEEDS: Final = {
         codecs=0.012,
         limit_s=600,
     ),
+    # The same function; a part's share of the work on one processor, and the assembly's.
+    Lane.CPU_FAN_OUT: LaneSpeed(
+        mono={"dfn3": 0.011, "dfn3-ll": 0.011, "dfn3-hq": 0.044},
+        stereo={"dfn3": 0.017, "dfn3-ll": 0.017, "dfn3-hq": 0.068},
+        dereverb=0.027,
+        report=0.02,
+        codecs=0.012,
+        limit_s=600,
+        part_s=1800,
+        decode=0.004,
+    ),
     # An estimate until one was measured: what is not the network runs on the instance's own processors.
     Lane.GPU: LaneSpeed(
         mono={"dfn3": 0.01, "dfn3-ll": 0.01, "dfn3-hq": 0.02},
@@ -111,6 +122,8 @@ class Config(BaseModel):
     """Lambda gives processors by memory, six at most; new accounts may be held to 3008."""
     cpu_concurrency: int | None = Field(default=None, ge=1)
     """Files the CPU lane works on at once, kept free for it; unset, it shares the account's concurrency."""
+    parts_at_once: int = Field(default=4, ge=1)
+    """Functions that one file too long for one may have at a time."""
     lane_speeds: Annotated[dict[Lane, LaneSpeed], BeforeValidator(_from_json)] = MEASURED_SPEEDS
 
     gpu_instance_type: str = Field(default="ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
@@ -169,13 +182,18 @@ class Config(BaseModel):
     @property
     def speeds_json(self) -> str:
         """The speeds of the lanes that are deployed, as settings read them."""
-        deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is Lane.CPU or self.has_gpu}
+        deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is not Lane.GPU or self.has_gpu}
         return TypeAdapter(dict[Lane, LaneSpeed]).dump_json(deployed).decode()
 
     @property
     def cpu_function_name(self) -> str:
         """Name of the CPU lane's function; fixed, so that dispatch can name it before it exists."""
         return f"{PRODUCT}-{self.stage}-enhance-cpu"
+
+    @property
+    def fan_out_name(self) -> str:
+        """Name of the fan-out's state machine; fixed, so that dispatch can name it before it exists."""
+        return f"{PRODUCT}-{self.stage}-fan-out"
 
     @property
     def endpoint_name(self) -> str:

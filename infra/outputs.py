@@ -21,6 +21,7 @@ class Output(StrEnum):
     ENDPOINT_NAME = "EndpointName"
     INTAKE_MACHINE_ARN = "AssetIntakeMachineArn"
     ENHANCEMENT_MACHINE_ARN = "EnhancementMachineArn"
+    FAN_OUT_MACHINE_ARN = "FanOutMachineArn"
     REST_API_ID = "RestApiId"
     STAGE_NAME = "StageName"
     DOMAIN_TARGET = "DomainTarget"

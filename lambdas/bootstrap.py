@@ -19,7 +19,13 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoUsageStore,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
-from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
+from lambdas.adapters.aws.lanes import (
+    AlwaysWarm,
+    EndpointWarmth,
+    LambdaBackend,
+    LaneAnswers,
+    StateMachineBackend,
+)
 from lambdas.adapters.aws.messaging import (
     SageMakerAsyncBackend,
     SqsAdmissionQueue,
@@ -434,13 +440,16 @@ def _enhancements(settings: Settings, admit_queue_url: str) -> EnhancementServic
 
 
 def _completion(settings: Settings, work_bucket: str) -> CompletionService:
-    answers = S3Answers(work_bucket, _s3(settings.s3_addressing))
+    objects = S3Answers(work_bucket, _s3(settings.s3_addressing))
+    answers = LaneAnswers(objects, boto3.client("stepfunctions", config=RETRIES))
     return CompletionService(_jobs(settings), _attempts(settings), answers, _tasks())
 
 
 def _backend(lane: Lane, settings: DispatchSettings) -> ComputeBackend:
     if lane is Lane.CPU:
         return LambdaBackend(boto3.client("lambda", config=NO_RETRIES), settings.cpu_function)
+    if lane is Lane.CPU_FAN_OUT:
+        return StateMachineBackend(boto3.client("stepfunctions", config=RETRIES), settings.fan_out_machine_arn)
     return SageMakerAsyncBackend(
         s3=_s3(settings.s3_addressing),
         runtime=boto3.client(

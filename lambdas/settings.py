@@ -82,7 +82,7 @@ class IntakeSettings(Settings):
 
 
 class AdmitSettings(Settings):
-    """Of the admission queue's consumer, the only one that starts executions."""
+    """Of the admission queue's consumer, the only one that starts jobs' executions."""
 
     state_machine_arn: str
     admit_queue_url: str
@@ -108,6 +108,7 @@ class DispatchSettings(Settings):
     speeds: Json[dict[Lane, LaneSpeed]]
     """Of the lanes that are deployed, and of no other."""
     cpu_function: str
+    fan_out_machine_arn: str
     endpoint_name: str = ""
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
@@ -116,7 +117,7 @@ class DispatchSettings(Settings):
 
 
 class CompleteSettings(Settings):
-    """Of the function that hears the endpoint's notices and the requests to stop, and ends tasks."""
+    """Of the function that hears of the lanes' ends and of requests to stop, and ends tasks."""
 
     work_bucket: str
 

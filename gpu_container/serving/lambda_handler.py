@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from gpu_container.contract import ProbeOrder, WorkOrder
+from gpu_container.contract import PartOrder, ProbeOrder, WorkOrder
 from gpu_container.serving import logs, probing
 from gpu_container.serving.clients import Clients, make_clients
 from gpu_container.serving.settings import ServingSettings
@@ -40,7 +40,17 @@ def probe(event: Document, _context: object) -> Document:
 
 
 def enhance(event: Document, _context: object) -> Document:
-    """Carry out a whole order on the CPU: ``WorkOrder`` in, ``WorkResult`` or ``WorkFailure`` out."""
+    """Carry out a whole order on the CPU, or one part of it.
+
+    ``WorkOrder`` in, ``WorkResult`` or ``WorkFailure`` out; ``PartOrder`` in, ``PartResult`` or ``WorkFailure`` out.
+
+    Raises
+    ------
+    PartFailedError
+        If a part may be made by a retry; the state machine tries again.
+    """
+    if "part" in event:
+        return _worker().run_part(PartOrder.model_validate(event)).model_dump(mode="json")
     return _worker().run(WorkOrder.model_validate(event)).model_dump(mode="json")
 
 

@@ -127,9 +127,9 @@ def queue_send(queue: sqs.IQueue) -> iam.PolicyStatement:
     return _allow(["sqs:SendMessage"], [queue.queue_arn])
 
 
-def machine_start(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+def machine_start(machine_arn: str) -> iam.PolicyStatement:
     """Allow starting executions."""
-    return _allow(["states:StartExecution"], [machine.state_machine_arn])
+    return _allow(["states:StartExecution"], [machine_arn])
 
 
 def machine_answer(config: Config, machine: sfn.IStateMachine, *actions: str) -> iam.PolicyStatement:
@@ -168,9 +168,9 @@ def worked_on(audio: s3.IBucket, work: s3.IBucket) -> tuple[tuple[s3.IBucket, st
     return (audio, INPUT_PREFIX), (audio, OUTPUT_PREFIX), (work, WET_PREFIX)
 
 
-def executions_read(executions_arn: str) -> iam.PolicyStatement:
+def executions_read(*executions_arns: str) -> iam.PolicyStatement:
     """Allow asking how an execution fares."""
-    return _allow(["states:DescribeExecution"], [executions_arn])
+    return _allow(["states:DescribeExecution"], executions_arns)
 
 
 def role_assume(role: iam.IRole) -> iam.PolicyStatement:

@@ -19,7 +19,7 @@ from infra.constructs.webhooks import Webhooks
 from infra.outputs import Output
 from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
-from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
+from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT, FAN_OUT
 
 ADMISSIONS_AT_ONCE = 2
 """The fewest that Lambda offers. Each round serves all clients: rounds side by side fight for the same rows."""
@@ -79,6 +79,9 @@ class EngineStack(BaseStack):
             machine=self.enhancement,
             notices=self.notices,
         )
+        fan_out = Workflow(self, config, FAN_OUT, {cpu.name: cpu}, physical_name=config.fan_out_name)
+        self.fan_out = fan_out.machine
+        self.notices.deliver_fan_out(self.fan_out, complete, lost_notices)
         telling = (self.webhooks.announce, self.webhooks.deliver)
         self.watched = (admit, sweep, complete, erase, cpu, *telling, *steps.values())
         if config.has_gpu and not config.local:
@@ -106,6 +109,7 @@ class EngineStack(BaseStack):
         publish(self, Output.DELIVERY_QUEUE_URL, self.webhooks.queue.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
+        publish(self, Output.FAN_OUT_MACHINE_ARN, self.fan_out.state_machine_arn)
         if config.has_gpu:
             publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
 

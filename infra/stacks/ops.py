@@ -31,6 +31,7 @@ class OpsStack(BaseStack):
         alarms.watch_throttles((*engine.watched, api.token, *api.dialects), data.table)
         alarms.watch_machine("AssetIntake", engine.intake)
         alarms.watch_machine("Enhancement", engine.enhancement)
+        alarms.watch_machine("FanOut", engine.fan_out)
         if config.has_gpu and not config.local:
             alarms.watch_endpoint()
         add_dashboard(

@@ -450,8 +450,12 @@ class Warmth(Protocol):
 
 
 class AnswerReader(Protocol):
-    """Reads what a worker left behind."""
+    """Reads what a worker left behind, where its lane said it would: an object, or an execution's output."""
 
     def read(self, location: str) -> bytes | None:
-        """Return the document at an ``s3://`` location, or None."""
+        """Return the document at the location, or None."""
+        ...
+
+    def is_watched(self, location: str) -> bool:
+        """Return whether somebody else sees to it that the answer comes: an execution that runs; never an object."""
         ...

@@ -1,10 +1,11 @@
-"""The two state machines as tables.
+"""The state machines as tables.
 
 ``infra`` renders them to Amazon States Language, the tests walk them in one process.
 
 Each step calls one function with ``{"step": name, "state": <state document>}``; a callback step adds
 ``"task_token"`` and ends only when somebody answers that token. The function's answer is kept in the
 state document under ``result_key``, and its ``outcome`` picks the next step where a step has branches.
+A step for each item of a list calls its function once for every one of them, side by side.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
 EXECUTION_TIMEOUT_S = 12 * 3600
+FAN_OUT_TIMEOUT_S = 10 * 3600
+"""Sooner than the task that waits for it."""
 
 
 INTAKE_GRACE_S = 120
@@ -96,12 +99,13 @@ class FunctionName(StrEnum):
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again on these errors, ``interval_s`` apart at first and ``backoff`` times longer each time."""
+    """Try again on these errors: first after ``interval_s``, then ``backoff`` times later each time, up to a limit."""
 
     errors: tuple[str, ...]
     interval_s: int = 1
     attempts: int = 4
     backoff: float = 2.0
+    max_delay_s: int | None = None
 
 
 TRANSIENT = Retry(
@@ -124,12 +128,37 @@ DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unk
 """How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
 
 
+WHOLE_STATE = "$"
+
+
+@dataclass(frozen=True)
+class Each:
+    """The items that a step runs for, each in an execution of its own.
+
+    Attributes
+    ----------
+    items
+        JSONPath of the list.
+    payload
+        What each call gets: name → JSONPath, or `ITEM`.
+    """
+
+    items: str
+    payload: Mapping[str, str]
+
+
+ITEM = "$$.Map.Item.Value"
+"""Stands for the item in an `Each`."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One task of a state machine.
 
     Attributes
     ----------
+    result_key
+        None: the answer is not kept. `WHOLE_STATE`: it takes the place of the state document.
     payload
         JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
         ``ProbeOrder`` and knows nothing of steps).
@@ -139,7 +168,7 @@ class Step:
 
     name: str
     function: FunctionName
-    result_key: str
+    result_key: str | None
     next: str
     timeout_s: int = 60
     payload: str | None = None
@@ -148,6 +177,7 @@ class Step:
     retries: tuple[Retry, ...] = (TRANSIENT,)
     catch: str | None = None
     branches: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    each: Each | None = None
 
 
 @dataclass(frozen=True)
@@ -233,7 +263,43 @@ ENHANCEMENT = Machine(
     ),
 )
 
-MACHINES = (ASSET_INTAKE, ENHANCEMENT)
+_IN_A_FUNCTION = (
+    # A crash takes only its part along, and may be the machine's fault; the second time it ends the lane's attempt.
+    Retry(DEATHS, attempts=1),
+    # Room in the account comes back as other files are done: wait for it as an order to one function would.
+    Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60),
+    Retry(TRANSIENT.errors, interval_s=5, attempts=6),
+)
+
+FAN_OUT = Machine(
+    name="FanOut",
+    timeout_s=FAN_OUT_TIMEOUT_S,
+    steps=(
+        # The input is {"order": a work order with parts}; the execution is named after the inference.
+        # What a part answers is not looked at: one that is missing, or a file that is to blame, shows in the assembly.
+        Step(
+            "Parts",
+            FunctionName.ENHANCE_CPU,
+            None,
+            next="Assemble",
+            each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            # The container's own name of what a retry may help; what none can help it answers.
+            retries=(*_IN_A_FUNCTION, Retry(("PartFailedError",), interval_s=5)),
+        ),
+        Step(
+            "Assemble",
+            FunctionName.ENHANCE_CPU,
+            WHOLE_STATE,
+            next=END,
+            payload="$.order",
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            retries=_IN_A_FUNCTION,
+        ),
+    ),
+)
+
+MACHINES = (ASSET_INTAKE, ENHANCEMENT, FAN_OUT)
 
 ERROR_KEY = "error"
 """Where a caught error is kept in the state document: ``{"Error": …, "Cause": …}``."""

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 from gpu_container.contract import (
     SCHEMA_VERSION,
     ErrorCode,
+    PartOrder,
+    PartResult,
     ProbeFailure,
     ProbeOrder,
     ProbeResult,
@@ -21,6 +23,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "work_order": WorkOrder,
     "work_result": WorkResult,
     "work_failure": WorkFailure,
+    "part_order": PartOrder,
+    "part_result": PartResult,
     "probe_order": ProbeOrder,
     "probe_result": ProbeResult,
     "probe_failure": ProbeFailure,

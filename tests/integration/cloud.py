@@ -17,12 +17,25 @@ import boto3
 import requests
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from gpu_container.contract import ProbeOrder, WorkFailure, WorkOrder, WorkResult
+from gpu_container.contract import PartOrder, PartResult, ProbeOrder, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
-from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, ERROR_KEY, FunctionName, Machine, Step
+from lambdas.core.workflow import (
+    ASSET_INTAKE,
+    END,
+    ENHANCEMENT,
+    ERROR_KEY,
+    FAN_OUT,
+    ITEM,
+    WHOLE_STATE,
+    Each,
+    FunctionName,
+    Machine,
+    Step,
+)
 from lambdas.dialects.registry import DIALECTS, FALLBACK
 from lambdas.entrypoints import admit, api, complete, dispatch, erase, intake, job_steps, sweep, token
-from tests.ports.conftest import TABLE, create_table
+from lambdas.entrypoints.steps import EXECUTION_EVENT
+from tests.ports.conftest import TABLE, create_table, state_machine
 
 AUDIO, WORK = "audio-bucket", "work-bucket"
 BASE_URL = "https://speech.example.com"
@@ -64,6 +77,7 @@ class Cloud:
     work: Callable[[WorkOrder], WorkResult | WorkFailure]
     dispatched: list[WorkOrder] = field(default_factory=list)
     resolvers: dict[str, Any] = field(default_factory=dict)
+    parts: list[PartOrder] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         create_table()
@@ -77,11 +91,8 @@ class Cloud:
         queue = sqs.create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
         role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        waiting = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}}'
-        machine = boto3.client("stepfunctions").create_state_machine(
-            name="Enhancement", definition=waiting, roleArn=role
-        )["stateMachineArn"]
-        self.queue_url, self.machine_arn = queue, machine
+        self.queue_url = queue
+        self.machine_arn, self.fan_out_arn = state_machine("Enhancement"), state_machine("FanOut")
         self.environment = {
             "TABLE": TABLE,
             "DIALECT": "adobe",
@@ -96,16 +107,17 @@ class Cloud:
             "WEBHOOK_KEY_ID": boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
             "WEBHOOK_RETRY_DELAYS_S": "[0.5, 0.5]",
             "ALLOW_LOOPBACK": "true",
-            "INTAKE_MACHINE_ARN": machine.replace("Enhancement", "AssetIntake"),
+            "INTAKE_MACHINE_ARN": self.machine_arn.replace("Enhancement", "AssetIntake"),
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,
             "PUBLIC_BASE_URL": BASE_URL,
-            "STATE_MACHINE_ARN": machine,
+            "STATE_MACHINE_ARN": self.machine_arn,
             "ENDPOINT_NAME": "enhance",
             "GPU_INSTANCE_TYPE": "ml.g4dn.xlarge",
             "GPU_CONCURRENCY": "2",
             "CPU_FUNCTION": "enhance-cpu",
+            "FAN_OUT_MACHINE_ARN": self.fan_out_arn,
             "SPEEDS": json.dumps({"gpu": FREE}),
         }
         self.cpu = FakeFunctions()
@@ -114,6 +126,7 @@ class Cloud:
             FunctionName.PROBE: lambda event, _context: self.probe(ProbeOrder.model_validate(event)),
             FunctionName.JOB_STEPS: job_steps.handler,
             FunctionName.DISPATCH: dispatch.handler,
+            FunctionName.ENHANCE_CPU: self._enhance_cpu,
         }
 
     # --- the client's side
@@ -183,12 +196,12 @@ class Cloud:
             .get("Messages")
         ):
             records = _records(batch)
-            before = self._executions()
+            before = self._executions(self.machine_arn)
             answer = admit.handler({"Records": records}, Context())
             assert answer == {"batchItemFailures": []}
             for message in batch:
                 boto3.client("sqs").delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-            for arn in self._executions() - before:
+            for arn in self._executions(self.machine_arn) - before:
                 document = boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"]
                 self.run(ENHANCEMENT, json.loads(document))
                 ran += 1
@@ -226,27 +239,31 @@ class Cloud:
                 state = {**state, ERROR_KEY: {"Error": named[0], "Cause": named[1]}}
                 name = step.catch
                 continue
-            state = {**state, step.result_key: answer}
+            if step.result_key == WHOLE_STATE:
+                state = answer
+            elif step.result_key:
+                state = {**state, step.result_key: answer}
             name = step.branches.get(answer.get("outcome", ""), step.next) if isinstance(answer, dict) else step.next
         return state
 
     def _invoke(self, step: Step, state: dict[str, Any]) -> Any:
         function = self.functions[step.function]
+        if step.each:
+            return [_plain(function(event, Context())) for event in _events(step.each, state)]
         if step.payload is not None:
-            value: Any = state
-            for part in step.payload.removeprefix("$.").split("."):
-                value = value[part]
-            return _plain(function(value, Context()))
+            return _plain(function(_at(step.payload, state), Context()))
         if not step.callback:
             return _plain(function({"step": step.name, "state": state}, Context()))
         return self._callback(function, step, state)
 
     def _callback(self, function: Handler, step: Step, state: dict[str, Any]) -> Any:
-        """Dispatch, let the container work, deliver the endpoint's notice and see how the task was answered."""
-        task_token = f"token-{uuid.uuid4()}"
+        """Dispatch, let the container work, deliver the lane's notice and see how the task was answered."""
+        task_token, before = f"token-{uuid.uuid4()}", self._executions(self.fan_out_arn)
         function({"step": step.name, "state": state, "task_token": task_token}, Context())
         if self.cpu.events:
             return self._on_cpu(self.cpu.events.pop(), task_token)
+        if started := self._executions(self.fan_out_arn) - before:
+            return self._fanned_out(started.pop(), task_token)
         listed = self.s3.list_objects_v2(Bucket=WORK, Prefix=f"orders/{state['job_id']}-{state['attempt']}-")
         (found,) = listed["Contents"]
         inference_id = found["Key"].removeprefix("orders/").removesuffix(".json")
@@ -274,6 +291,32 @@ class Cloud:
             complete.handler({"Records": [{"Sns": {"Message": json.dumps(record)}}]}, Context())
         return self.tasks.outcome(task_token)
 
+    def _fanned_out(self, arn: str, task_token: str) -> Any:
+        """Walk the fan-out's table and deliver what EventBridge says of its end, twice."""
+        execution = boto3.client("stepfunctions").describe_execution(executionArn=arn)
+        detail: dict[str, Any] = {"executionArn": arn, "name": execution["name"], "output": None}
+        try:
+            answer = self.run(FAN_OUT, json.loads(execution["input"]))
+        except StateFailedError as error:
+            detail |= {"status": "FAILED", "error": "States.ExceedToleratedFailureThreshold", "cause": str(error)}
+        else:
+            detail |= {"status": "SUCCEEDED", "output": json.dumps(answer)}
+        event = {"source": "aws.states", "detail-type": EXECUTION_EVENT, "detail": detail}
+        for _ in range(2):
+            complete.handler(event, Context())
+        return self.tasks.outcome(task_token)
+
+    def _enhance_cpu(self, event: dict[str, Any], _context: object) -> dict[str, Any]:
+        if "part" not in event:
+            order = WorkOrder.model_validate(event)
+            self.dispatched.append(order)
+            return self.work(order).model_dump(mode="json")
+        part = PartOrder.model_validate(event)
+        self.parts.append(part)
+        return PartResult(
+            job_id=part.order.job_id, attempt=part.order.attempt, number=part.part.number, seconds=1
+        ).model_dump(mode="json")
+
     def leave_answer(self, inference_id: str, answer: WorkResult | WorkFailure) -> dict[str, Any]:
         """Do what the endpoint does when the container has answered: write it down and send the notice."""
         good = isinstance(answer, WorkResult)
@@ -283,8 +326,8 @@ class Cloud:
             return _notice(inference_id, f"s3://{WORK}/{key}")
         return _notice(inference_id, None, failure_reason="Received server error (500) from primary")
 
-    def _executions(self) -> set[str]:
-        found = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine_arn)
+    def _executions(self, machine_arn: str) -> set[str]:
+        found = boto3.client("stepfunctions").list_executions(stateMachineArn=machine_arn)
         return {execution["executionArn"] for execution in found["executions"]}
 
     def use_tasks(self, tasks: "RecordingTasks") -> None:
@@ -379,6 +422,21 @@ def _records(messages: Iterable[Any]) -> list[dict[str, Any]]:
 def _plain(answer: Any) -> Any:
     """Lambda's answers travel as JSON."""
     return json.loads(json.dumps(answer))
+
+
+def _events(each: Each, state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a map calls its function with."""
+    return [
+        {name: item if path == ITEM else _at(path, state) for name, path in each.payload.items()}
+        for item in _at(each.items, state)
+    ]
+
+
+def _at(path: str, state: dict[str, Any]) -> Any:
+    value: Any = state
+    for name in path.removeprefix("$.").split("."):
+        value = value[name]
+    return value
 
 
 def _proxy_event(method: str, path: str, body: str | None) -> dict[str, Any]:

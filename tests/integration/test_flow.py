@@ -10,7 +10,7 @@ import boto3
 import pytest
 import requests
 
-from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
+from gpu_container.contract import ErrorCode, ProbeResult, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
 from lambdas.adapters.system import SystemClock
 from lambdas.core.routing import Lane
@@ -21,7 +21,7 @@ from lambdas.core.services.failures import NO_CAPACITY, classify
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.workflow import GPU_START_LIMIT_S, SWEEP_INTERVAL_S
 from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
-from tests.integration.conftest import GOOD, POISON, pretend_work
+from tests.integration.conftest import FACTS, GOOD, POISON, pretend_work
 
 ASSETS = "/audio_services/v1/assets"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -367,3 +367,56 @@ def test_a_function_out_of_memory_is_tried_again(on_cpu: Cloud, caller: dict[str
     on_cpu.drain()
     assert show(on_cpu, caller, job)["status"] == "succeeded"
     assert [order.attempt for order in on_cpu.dispatched] == [1, 2, 3]
+
+
+@pytest.fixture
+def fanned_out(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Every file is an hour long and too long for one function."""
+    hour = FACTS.model_copy(update={"frames": 3600 * FACTS.rate_hz, "duration_s": 3600.0})
+    cloud.probe = lambda _order: ProbeResult(facts=hour).model_dump(mode="json")
+
+    def work(order: WorkOrder) -> WorkResult | WorkFailure:
+        result = pretend_work(order)
+        return result.model_copy(update={"facts": hour}) if isinstance(result, WorkResult) else result
+
+    cloud.work = work
+    lanes = {"cpu": FREE | {"codecs": 1}, "cpu-fan-out": FREE | {"part_s": 900}}
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps(lanes))
+    return cloud
+
+
+def test_a_file_too_long_for_one_function_is_made_in_parts(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(fanned_out, caller, upload(fanned_out, caller)).body
+    assert fanned_out.drain() == 1
+    assert show(fanned_out, caller, job)["status"] == "succeeded"
+    assert [(part.part.start_s, part.part.end_s) for part in fanned_out.parts] == [
+        (0, 900),
+        (900, 1800),
+        (1800, 2700),
+        (2700, None),
+    ]
+    (order,) = fanned_out.dispatched
+    assert order.parts == tuple(part.part for part in fanned_out.parts)
+    assert {part.order.wet for part in fanned_out.parts} == {order.wet}
+
+
+def test_poison_in_parts_is_the_files_fault(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(fanned_out, caller, upload(fanned_out, caller, POISON)).body
+    fanned_out.drain()
+    assert show(fanned_out, caller, job)["status"] == "failed"
+    assert len(fanned_out.dispatched) == 1
+
+
+def test_a_fan_out_that_dies_is_tried_again(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    work, calls = fanned_out.work, iter(range(10))
+
+    def dying(order: WorkOrder) -> Any:
+        if next(calls) < 2:
+            raise MemoryError
+        return work(order)
+
+    fanned_out.work = dying
+    job = enhance(fanned_out, caller, upload(fanned_out, caller)).body
+    fanned_out.drain()
+    assert show(fanned_out, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in fanned_out.dispatched] == [1, 2, 3]

@@ -260,11 +260,15 @@ def uploads(port_kind: str) -> Uploads:
 def workflow(port_kind: str) -> Any:
     if port_kind == "memory":
         return world.MemoryWorkflow()
-    role = boto3.client("iam").create_role(RoleName="states", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    client = boto3.client("stepfunctions")
+    return messaging.StepFunctionsWorkflow(boto3.client("stepfunctions"), state_machine("Enhancement"))
+
+
+def state_machine(name: str) -> str:
+    """Make a machine whose executions run for a while; return its ARN."""
+    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
-    machine = client.create_state_machine(name="Enhancement", definition=definition, roleArn=role)
-    return messaging.StepFunctionsWorkflow(client, machine["stateMachineArn"])
+    client = boto3.client("stepfunctions")
+    return str(client.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"])
 
 
 @dataclass
@@ -306,13 +310,14 @@ class Backend:
     refuse: Callable[[str], None]
 
 
-@pytest.fixture(params=["memory", "sagemaker", "cpu"])
+@pytest.fixture(params=["memory", "sagemaker", "cpu", "cpu-fan-out"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         fake = world.MemoryBackend()
         return Backend(fake, lambda: list(zip(fake.inference_ids, fake.orders, strict=True)), fake.refuse)
     request.getfixturevalue("aws")
-    return _sagemaker() if request.param == "sagemaker" else _function()
+    made = {"sagemaker": _sagemaker, "cpu": _function, "cpu-fan-out": _fan_out}
+    return made[request.param]()
 
 
 def _sagemaker() -> Backend:
@@ -350,6 +355,22 @@ def _function() -> Backend:
 
     port = lanes.LambdaBackend(client, "enhance-cpu")
     return Backend(port, taken, lambda code: _refuse(stubber, "invoke", code))
+
+
+def _fan_out() -> Backend:
+    client, machine = boto3.client("stepfunctions"), state_machine("FanOut")
+    stubber = Stubber(client)
+
+    def taken() -> list[tuple[str, WorkOrder]]:
+        found = client.list_executions(stateMachineArn=machine)["executions"]
+        described = [client.describe_execution(executionArn=one["executionArn"]) for one in found]
+        return [(one["name"], WorkOrder.model_validate(json.loads(one["input"])["order"])) for one in described]
+
+    def refuse(code: str) -> None:
+        stubber.add_client_error("start_execution", code)
+        stubber.activate()
+
+    return Backend(lanes.StateMachineBackend(client, machine), taken, refuse)
 
 
 def _stubbed(client: Any, operation: str) -> tuple[Stubber, list[dict[str, Any]]]:

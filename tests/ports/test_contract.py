@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
-from lambdas.adapters.aws import lanes
+from lambdas.adapters.aws import lanes, s3
 from lambdas.adapters.memory.world import ManualClock
 from lambdas.core.assets import Asset, AssetStatus, object_key_of
 from lambdas.core.clients import Client
@@ -19,7 +19,7 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
-from tests.ports.conftest import TABLE, Backend, Intakes, Messages, Objects, Queue, Stores, Uploads
+from tests.ports.conftest import TABLE, Backend, Intakes, Messages, Objects, Queue, Stores, Uploads, state_machine
 
 NOW = ManualClock().now()
 SECOND = timedelta(seconds=1)
@@ -558,6 +558,51 @@ class TestBackends:
         backend.refuse("ThrottlingException")
         with pytest.raises(TransientError):
             backend.port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+
+
+@pytest.mark.usefixtures("aws")
+class TestFanOut:
+    def test_the_same_inference_starts_one_execution(self) -> None:
+        port = lanes.StateMachineBackend(boto3.client("stepfunctions"), state_machine("FanOut"))
+        first = port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+        # As AWS answers once the execution has ended, or where the input differs.
+        assert port.dispatch(ORDER.model_copy(update={"attempt": 3}), inference_id="j1-2-0123abcd") == first
+
+    def test_an_execution_is_watched_while_it_runs_and_then_it_is_the_answer(self) -> None:
+        client = boto3.client("stepfunctions")
+        port = lanes.StateMachineBackend(client, state_machine("FanOut"))
+        location = port.dispatch(ORDER, inference_id="j1-2-0123abcd").output_location
+        answers = lanes.LaneAnswers(s3.S3Answers("work", boto3.client("s3")), client)
+        assert location is not None
+        assert (answers.read(location), answers.is_watched(location)) == (None, True)
+        with Stubber(client) as stubber:
+            for _ in range(2):
+                stubber.add_response("describe_execution", _ended(location, "SUCCEEDED", output='{"outcome": "ok"}'))
+            assert (answers.read(location), answers.is_watched(location)) == (b'{"outcome": "ok"}', False)
+        with Stubber(client) as stubber:
+            for _ in range(2):
+                stubber.add_response("describe_execution", _ended(location, "FAILED"))
+            assert (answers.read(location), answers.is_watched(location)) == (None, False)
+
+    def test_an_execution_that_there_is_not_tells_nothing(self) -> None:
+        client = boto3.client("stepfunctions")
+        answers = lanes.LaneAnswers(s3.S3Answers("work", boto3.client("s3")), client)
+        location = lanes.execution_arn(state_machine("FanOut"), "gone")
+        assert (answers.read(location), answers.is_watched(location)) == (None, False)
+
+    def test_an_object_is_read_and_nobody_watches_over_it(self) -> None:
+        storage = boto3.client("s3")
+        storage.create_bucket(Bucket="work")
+        storage.put_object(Bucket="work", Key="async/out/x.out", Body=b"{}")
+        answers = lanes.LaneAnswers(s3.S3Answers("work", storage), boto3.client("stepfunctions"))
+        assert answers.read("s3://work/async/out/x.out") == b"{}"
+        assert answers.read("s3://work/async/out/y.out") is None
+        assert answers.is_watched("s3://work/async/out/x.out") is False
+
+
+def _ended(arn: str, status: str, **more: str) -> dict[str, Any]:
+    machine = arn.rsplit(":", 1)[0].replace(":execution:", ":stateMachine:")
+    return {"executionArn": arn, "stateMachineArn": machine, "status": status, "startDate": NOW, **more}
 
 
 class TestWarmth:

@@ -91,6 +91,7 @@ class World:
     tasks: MemoryTaskTokens = field(default_factory=MemoryTaskTokens)
     backend: MemoryBackend = field(default_factory=MemoryBackend)
     cpu: MemoryBackend = field(default_factory=MemoryBackend)
+    fan_out: MemoryBackend = field(default_factory=MemoryBackend)
     warmth: MemoryWarmth = field(default_factory=MemoryWarmth)
     speeds: dict[Lane, LaneSpeed] = field(default_factory=lambda: dict(SPEEDS))
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
@@ -130,7 +131,8 @@ class World:
         self.execution = ExecutionService(
             self.asset_store, self.jobs, self.storage, self.queue, self.outcomes, self.clock
         )
-        self.lanes = Lanes({Lane.GPU: self.backend, Lane.CPU: self.cpu}, self.speeds, self.warmth)
+        backends = {Lane.GPU: self.backend, Lane.CPU: self.cpu, Lane.CPU_FAN_OUT: self.fan_out}
+        self.lanes = Lanes(backends, self.speeds, self.warmth)
         self.dispatch = DispatchService(
             self.asset_store,
             self.jobs,

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.adapters.aws.lanes import execution_arn
 from lambdas.core.assets import Asset
 from lambdas.core.clock import to_text
 from lambdas.core.jobs import Job
@@ -117,7 +118,7 @@ class StepFunctionsWorkflow:
 
     def status(self, job: Job) -> str | None:
         """Return the status of the attempt's execution, None if there is none."""
-        arn = f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job.execution_name}"
+        arn = execution_arn(self.state_machine_arn, job.execution_name)
         with domain_errors():
             try:
                 return self.client.describe_execution(executionArn=arn)["status"]

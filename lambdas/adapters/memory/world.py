@@ -253,10 +253,15 @@ class MemoryAnswers:
     """Documents by location."""
 
     documents: dict[str, bytes] = field(default_factory=dict)
+    watched: set[str] = field(default_factory=set)
 
     def read(self, location: str) -> bytes | None:
         """Return the document, or None."""
         return self.documents.get(location)
+
+    def is_watched(self, location: str) -> bool:
+        """Return what was set."""
+        return location in self.watched
 
 
 class MemoryTokens:

@@ -158,7 +158,8 @@ class DispatchService:
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
         if job is None or asset is None or asset.is_deleted:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
-        lanes = self.lanes.choose(job, self._work(job, asset))
+        work = self._work(job, asset)
+        lanes = self.lanes.choose(job, work)
         # Before the lane knows of it: the worker may mark it running at any moment after that.
         if job.status is JobStatus.ADMITTED:
             job = self.jobs.save(job.dispatched(self.clock.now(), lanes[0]))
@@ -171,21 +172,24 @@ class DispatchService:
         if current_job(self.jobs, ref) is None:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job has been cancelled")
         order = self._order(job, asset, task_token)
-        answer = self._hand_over(order, job, lanes, attempt.inference_id)
+        answer = self._hand_over(order, work, job, lanes, attempt.inference_id)
         located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
         self._remember(located, job)
 
-    def _hand_over(self, order: WorkOrder, job: Job, lanes: Sequence[Lane], inference_id: str) -> Dispatched:
+    def _hand_over(
+        self, order: WorkOrder, work: Work, job: Job, lanes: Sequence[Lane], inference_id: str
+    ) -> Dispatched:
         """Give the order to the first lane that takes it."""
         lane, *others = lanes
+        cut = order.model_copy(update={"parts": self.lanes.parts(lane, work)})
         try:
-            return self.lanes.backends[lane].dispatch(order, inference_id=inference_id)
+            return self.lanes.backends[lane].dispatch(cut, inference_id=inference_id)
         except DomainError as error:
             if not others or not error.retryable:  # what an operator has to put right must be seen
                 raise
             logger.exception("a lane refuses, the next one is asked", extra={"job_id": job.id, "lane": lane})
         moved = self.jobs.save(job.on_lane(others[0], self.clock.now()))
-        return self._hand_over(order, moved, others, inference_id)
+        return self._hand_over(order, work, moved, others, inference_id)
 
     def _work(self, job: Job, asset: Asset) -> Work:
         facts, processing = asset.facts, self.processing

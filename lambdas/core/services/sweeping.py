@@ -151,11 +151,13 @@ class SweepService:
             return self._look_at_execution(job, now)
         if silent and self.completion.find(attempt):
             return Finding.COMPLETED
-        if job.status is JobStatus.RUNNING:
-            return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
+        # A fan-out whose parts all wait for room is silent, but its execution knows of each and will end.
+        if not self.completion.is_watched(attempt):
+            if job.status is JobStatus.RUNNING:
+                return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
+            if (now - no_worker_since).total_seconds() > self.patience.start_s:
+                return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
-        if (now - no_worker_since).total_seconds() > self.patience.start_s:
-            return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         waits = self.tasks.heartbeat(attempt.task_token)
         return Finding.BEATEN if waits else self._look_at_execution(job, now)
 
