@@ -34,6 +34,7 @@ from lambdas.adapters.aws.s3 import (
     S3Eraser,
     s3_config,
 )
+from lambdas.adapters.aws.sts import StsIssuer
 from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.system import RandomIds, SystemClock
@@ -41,6 +42,7 @@ from lambdas.core.costs import busy_usd_per_s
 from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
+from lambdas.core.services.access import AccessService
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import Authenticator, TokenService
@@ -59,6 +61,7 @@ from lambdas.core.services.sweeping import SweepService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.settings import (
+    AccessSettings,
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
@@ -196,6 +199,19 @@ def dispatch_service() -> DispatchService:
         Lanes({lane: _backend(lane, settings) for lane in settings.speeds}, settings.speeds, _warmth(settings)),
         CLOCK,
         Processing(settings.audio_bucket, settings.work_bucket, settings.dereverb, settings.report),
+    )
+
+
+@lru_cache
+def access_service() -> AccessService:
+    """Wire the lending of keys to workers."""
+    settings = AccessSettings.read(os.environ)
+    return AccessService(
+        _assets(settings),
+        _jobs(settings),
+        _attempts(settings),
+        StsIssuer(boto3.client("sts", config=RETRIES), settings.work_role_arn),
+        settings.dereverb,
     )
 
 

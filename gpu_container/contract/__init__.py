@@ -1,5 +1,13 @@
 """What the orchestration and the audio container say to each other. Pydantic only; imported by both sides."""
 
+from gpu_container.contract.access import (
+    AccessAnswer,
+    AccessGrant,
+    AccessRefusal,
+    AccessRequest,
+    ProbeAccess,
+    WorkAccess,
+)
 from gpu_container.contract.errors import ErrorCode
 from gpu_container.contract.options import (
     DEFAULT_TRUE_PEAK_DBTP,
@@ -38,6 +46,10 @@ __all__ = [
     "MAX_LOUDNESS_LUFS",
     "MIN_LOUDNESS_LUFS",
     "SCHEMA_VERSION",
+    "AccessAnswer",
+    "AccessGrant",
+    "AccessRefusal",
+    "AccessRequest",
     "AudioFacts",
     "Dereverb",
     "EnhancementReport",
@@ -47,6 +59,7 @@ __all__ = [
     "Part",
     "PartOrder",
     "PartResult",
+    "ProbeAccess",
     "ProbeFailure",
     "ProbeOrder",
     "ProbeResult",
@@ -57,6 +70,7 @@ __all__ = [
     "SpeechQuality",
     "WarningCode",
     "WaveformPeaks",
+    "WorkAccess",
     "WorkFailure",
     "WorkOrder",
     "WorkResult",

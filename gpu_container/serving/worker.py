@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gpu_container.contract import ErrorCode, ObjectRef, ReportLevel, WorkFailure, WorkOrder, WorkResult
 from gpu_container.engine.errors import EngineError
+from gpu_container.serving.access import Access, AccessRefusedError
 from gpu_container.serving.clients import Clients
 from gpu_container.serving.heartbeat import Heartbeat
 from gpu_container.serving.logs import about
@@ -63,6 +64,8 @@ class Worker:
 
     Attributes
     ----------
+    clients
+        Of the process itself; while an order is worked on, those that `access` opens for it.
     stopping
         Set when the process is asked to end: running orders stop at the next block and may be retried elsewhere.
     """
@@ -72,6 +75,7 @@ class Worker:
     models: ModelShelf
     engine: Engine
     stopping: threading.Event = field(default_factory=threading.Event)
+    access: Access | None = None
 
     def run(self, order: WorkOrder) -> WorkResult | WorkFailure:
         """Carry out one order; every failure comes back as a document, never as an exception."""
@@ -87,8 +91,11 @@ class Worker:
 
     def _outcome(self, order: WorkOrder) -> WorkResult | WorkFailure:
         try:
-            with Heartbeat(order, self.clients, interval_s=self.settings.heartbeat_s) as heartbeat:
-                return _Attempt(self, order, heartbeat).result()
+            worker = self._opened(order)
+            with Heartbeat(order, worker.clients, interval_s=self.settings.heartbeat_s) as heartbeat:
+                return _Attempt(worker, order, heartbeat).result()
+        except AccessRefusedError:
+            return _failure(order, ErrorCode.CANCELLED, "nobody waits for the order any more", retryable=False)
         except EngineError as error:
             code = ErrorCode(error.code)
             if code is ErrorCode.CANCELLED and self.stopping.is_set():
@@ -100,6 +107,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the orchestration decides by a document, not by a stack trace
             _LOG.exception("unexpected error")
             return _failure(order, ErrorCode.ENGINE_FAILED, type(error).__name__, retryable=True)
+
+    def _opened(self, order: WorkOrder) -> "Worker":
+        """Return this worker with the keys to one order."""
+        return replace(self, clients=self.access.to_work(order)) if self.access else self
 
 
 @dataclass

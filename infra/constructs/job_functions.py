@@ -18,6 +18,7 @@ from infra.constructs.cpu_lane import cpu_function_arn
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
 from infra.constructs.job_table import INDEXES
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
+from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.workflow import ASSET_INTAKE, FunctionName
 from lambdas.settings import (
@@ -49,6 +50,7 @@ class Stores:
     key: kms.IKey
     admit_queue: sqs.IQueue
     queues: JobQueues
+    keys: WorkRole
 
 
 class JobFunctions:
@@ -80,8 +82,9 @@ class JobFunctions:
         )
 
     def probe(self) -> ServiceFunction:
-        """Decode an upload: the only function that opens clients' bytes, so it may touch nothing else."""
-        environment = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        """Decode an upload: it opens clients' bytes, so it may touch nothing but the one it was given the keys to."""
+        local = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        environment = {**self._stores.keys.environment, **local}
         function = self._make(
             Spec(
                 FunctionName.PROBE,
@@ -92,10 +95,7 @@ class JobFunctions:
                 image_handler=_PROBE_HANDLER,
             )
         )
-        accept_objects(function, self._stores.audio, INPUT_PREFIX)
-        return function.allow(
-            grants.objects_get(self._stores.audio, INPUT_PREFIX), grants.data_key_read(self._stores.key)
-        )
+        return function.allow(self._stores.keys.allow_asking())
 
     def admit(self, machine: sfn.IStateMachine) -> ServiceFunction:
         """Admit queued jobs: the only function that starts executions."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gpu_container.contract import Dereverb, ObjectRef, ReportLevel, WorkOrder, WorkResult
-from lambdas.core.assets import Asset, wet_prefix_of
+from lambdas.core.assets import Asset, wet_key_of
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
 from lambdas.core.ports import (
@@ -204,11 +204,6 @@ class DispatchService:
             task_token=task_token,
             progress=self.jobs.progress_key(job),
         )
-
-
-def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
-    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
-    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def inference_id_of(job: Job, task_token: str) -> str:
