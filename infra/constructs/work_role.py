@@ -27,13 +27,14 @@ _READ = ("s3:GetObject", "s3:GetObjectVersion")
 _WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
 
 
-def _tagged(tag: Tag) -> str:
+def tagged(tag: Tag) -> str:
+    """Return the policy variable that stands for the value of a session's tag."""
     return f"${{aws:PrincipalTag/{tag.value}}}"
 
 
-UPLOAD_KEY = f"{INPUT_PREFIX}{_tagged(Tag.UPLOAD)}"
-RESULT_KEY = f"{OUTPUT_PREFIX}{_tagged(Tag.UPLOAD)}/{_tagged(Tag.JOB)}"
-WET_KEY = f"{WET_PREFIX}{_tagged(Tag.UPLOAD)}/{_tagged(Tag.WET)}"
+UPLOAD_KEY = f"{INPUT_PREFIX}{tagged(Tag.UPLOAD)}"
+RESULT_KEY = f"{OUTPUT_PREFIX}{tagged(Tag.UPLOAD)}/{tagged(Tag.JOB)}"
+WET_KEY = f"{WET_PREFIX}{tagged(Tag.UPLOAD)}/{tagged(Tag.WET)}"
 BESIDE_RESULT = f"{RESULT_KEY}."
 """What the keys of its report and pictures begin with."""
 WET_PARTS = f"{WET_KEY}.parts/"
@@ -68,7 +69,7 @@ class WorkRole(Construct):
             grants.objects(audio, [RESULT_KEY, f"{BESIDE_RESULT}*"], *_WRITE),
             grants.objects(work, [WET_KEY, f"{WET_PARTS}*"], *_WRITE),
             grants.data_key_write_by_s3(key),
-            grants.table_progress(table, f"C#{_tagged(Tag.CLIENT)}"),
+            grants.table_progress(table, f"C#{tagged(Tag.CLIENT)}"),
         ):
             self.role.add_to_policy(statement)
         accept_objects(self.role, audio, BESIDE_RESULT)

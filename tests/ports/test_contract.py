@@ -11,13 +11,14 @@ from botocore.stub import Stubber
 from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
 from lambdas.adapters.aws import lanes
 from lambdas.adapters.memory.world import ManualClock
+from lambdas.core.access import Tag
 from lambdas.core.assets import Asset, AssetStatus, AutoEnhance, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
-from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores
+from tests.ports.conftest import TABLE, Backend, Issuer, Messages, Objects, Queue, Stores
 
 NOW = ManualClock().now()
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
@@ -374,6 +375,16 @@ class TestTokens:
     @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "e30.e30."])
     def test_anything_else_is_not(self, token_pair: tuple[TokenSigner, TokenVerifier], token: str) -> None:
         assert token_pair[1].verify(token, now=NOW) is None
+
+
+class TestIssuer:
+    def test_keys_are_lent_by_name_for_less_than_a_roles_role_may_live(self, issuer: Issuer) -> None:
+        tags = {Tag.UPLOAD: "c1/a1", Tag.JOB: "j1-1"}
+        granted = issuer.port.issue("j1-1", tags)
+        assert issuer.asked() == [("j1-1", {"upload": "c1/a1", "job": "j1-1"})]
+        # boto3 renews from a quarter of an hour before the end, and a role taken on by a role lives for an hour.
+        assert timedelta(minutes=20) < granted.expires_at - issuer.now() < timedelta(hours=1)
+        assert all((granted.access_key_id, granted.secret_access_key, granted.session_token))
 
 
 class TestQueue:
