@@ -47,6 +47,7 @@ from lambdas.adapters.aws.s3 import (
     S3MultipartUploads,
     s3_config,
 )
+from lambdas.adapters.aws.sts import StsIssuer
 from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
 from lambdas.adapters.caching import CachingClientRegistry
@@ -57,6 +58,7 @@ from lambdas.core.egress import EgressPolicy
 from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
+from lambdas.core.services.access import AccessService
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import Authenticator, KeyAuthenticator, TokenService
@@ -85,6 +87,7 @@ from lambdas.core.workflow import Patience
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
+    AccessSettings,
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
@@ -287,6 +290,19 @@ def dispatch_service() -> DispatchService:
         Lanes({lane: _backend(lane, settings) for lane in settings.speeds}, settings.speeds, _warmth(settings)),
         CLOCK,
         Processing(settings.audio_bucket, settings.work_bucket, settings.dereverb, settings.report),
+    )
+
+
+@lru_cache
+def access_service() -> AccessService:
+    """Wire the lending of keys to workers."""
+    settings = AccessSettings.read(os.environ)
+    return AccessService(
+        _assets(settings),
+        _jobs(settings),
+        _attempts(settings),
+        StsIssuer(boto3.client("sts", config=RETRIES), settings.work_role_arn),
+        settings.dereverb,
     )
 
 

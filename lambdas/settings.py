@@ -116,6 +116,14 @@ class DispatchSettings(Settings):
     """Set on one machine only: where the look-alike of the asynchronous endpoint listens."""
 
 
+class AccessSettings(Settings):
+    """Of the function that lends workers the keys to their orders."""
+
+    work_role_arn: str
+    dereverb: Dereverb = Dereverb.AUTO
+    """As dispatch has it: the wet track's key tells of it."""
+
+
 class CompleteSettings(Settings):
     """Of the function that hears of the lanes' ends and of requests to stop, and ends tasks."""
 

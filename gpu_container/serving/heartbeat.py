@@ -11,7 +11,9 @@ from typing import Final, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpu_container.contract import ProgressKey, WorkOrder
+from gpu_container.serving.access import AccessRefusedError
 from gpu_container.serving.clients import Clients
+from gpu_container.serving.storage import StorageError
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,7 +92,10 @@ class Heartbeat:
                 self._unwanted.set()
             else:
                 _LOG.warning("heartbeat failed", extra={"told_by": what, "reason": code})
-        except BotoCoreError as error:
+        except AccessRefusedError:
+            _LOG.info("attempt no longer wanted", extra={"told_by": what, "reason": "AccessRefused"})
+            self._unwanted.set()
+        except (BotoCoreError, StorageError) as error:
             _LOG.warning("heartbeat failed", extra={"told_by": what, "reason": type(error).__name__})
 
     def _write_progress(self, row: ProgressKey) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import botocore.session
+
 from gpu_container.contract import PartOrder, WorkOrder
 from gpu_container.engine.batching import Batcher
 from gpu_container.engine.byte_io import ByteSink, ByteSource
@@ -11,6 +13,7 @@ from gpu_container.engine.models import load_model, model_version
 from gpu_container.engine.parts import enhance_part
 from gpu_container.engine.pipeline import ENGINE_VERSION, Enhanced, EnhanceOptions, enhance
 from gpu_container.engine.wet import WetParts, WetStore
+from gpu_container.serving.access import make_access
 from gpu_container.serving.clients import make_clients
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
@@ -81,7 +84,10 @@ class AudioEngine:
 
 def make_worker(settings: ServingSettings) -> Worker:
     """Make a worker on AWS and the engine; no model is loaded yet."""
-    return Worker(settings, make_clients(settings), ModelShelf(_load), AudioEngine())
+    session = botocore.session.Session()
+    # Made before the first order comes: the session then knows AWS's services, and so do the orders' own.
+    clients = make_clients(settings, session.create_client)
+    return Worker(settings, clients, ModelShelf(_load), AudioEngine(), access=make_access(settings, session))
 
 
 def _load(name: str) -> Enhancer:

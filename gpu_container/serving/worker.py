@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from gpu_container.contract import (
@@ -25,6 +25,7 @@ from gpu_container.contract import (
     WorkResult,
 )
 from gpu_container.engine.errors import EngineError
+from gpu_container.serving.access import Access, AccessRefusedError
 from gpu_container.serving.clients import Clients
 from gpu_container.serving.heartbeat import Heartbeat
 from gpu_container.serving.logs import about
@@ -92,6 +93,8 @@ class Worker:
 
     Attributes
     ----------
+    clients
+        Of the process itself; while an order is worked on, those that `access` opens for it.
     stopping
         Set when the process is asked to end: running orders stop at the next block and may be retried elsewhere.
     """
@@ -101,12 +104,13 @@ class Worker:
     models: ModelShelf
     engine: Engine
     stopping: threading.Event = field(default_factory=threading.Event)
+    access: Access | None = None
 
     def run(self, order: WorkOrder) -> WorkResult | WorkFailure:
         """Carry out one order; every failure comes back as a document, never as an exception."""
         with about(job_id=order.job_id, attempt=order.attempt):
             _LOG.info("order started", extra={"model": order.model, "strength": order.strength})
-            outcome = self._outcome(order, lambda heartbeat: _Attempt(self, order, heartbeat).result())
+            outcome = self._outcome(order, lambda worker, heartbeat: _Attempt(worker, order, heartbeat).result())
             if isinstance(outcome, WorkFailure):
                 _LOG.warning("order failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
             else:
@@ -129,7 +133,9 @@ class Worker:
         with about(job_id=whole.job_id, attempt=whole.attempt):
             _LOG.info("part started", extra={"model": whole.model, "part": order.part.number})
             outcome = self._outcome(
-                whole, lambda heartbeat: _PartAttempt(self, whole, heartbeat, order.part).result(), tells_progress=False
+                whole,
+                lambda worker, heartbeat: _PartAttempt(worker, whole, heartbeat, order.part).result(),
+                tells_progress=False,
             )
             if isinstance(outcome, WorkFailure):
                 _LOG.warning("part failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
@@ -141,12 +147,15 @@ class Worker:
             return outcome
 
     def _outcome(
-        self, order: WorkOrder, work: Callable[[Heartbeat], _Result], *, tells_progress: bool = True
+        self, order: WorkOrder, work: "Callable[[Worker, Heartbeat], _Result]", *, tells_progress: bool = True
     ) -> _Result | WorkFailure:
-        beats = Heartbeat(order, self.clients, interval_s=self.settings.heartbeat_s, tells_progress=tells_progress)
         try:
-            with beats as heartbeat:
-                return work(heartbeat)
+            worker = self._opened(order)
+            interval_s = self.settings.heartbeat_s
+            with Heartbeat(order, worker.clients, interval_s=interval_s, tells_progress=tells_progress) as heartbeat:
+                return work(worker, heartbeat)
+        except AccessRefusedError:
+            return _failure(order, ErrorCode.CANCELLED, "nobody waits for the order any more", retryable=False)
         except EngineError as error:
             code = ErrorCode(error.code)
             if code is ErrorCode.CANCELLED and self.stopping.is_set():
@@ -158,6 +167,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the orchestration decides by a document, not by a stack trace
             _LOG.exception("unexpected error")
             return _failure(order, ErrorCode.ENGINE_FAILED, type(error).__name__, retryable=True)
+
+    def _opened(self, order: WorkOrder) -> "Worker":
+        """Return this worker with the keys to one order."""
+        return replace(self, clients=self.access.to_work(order)) if self.access else self
 
 
 @dataclass

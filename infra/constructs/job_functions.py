@@ -19,6 +19,7 @@ from infra.constructs.functions import ServiceFunction, Spec, settings_environme
 from infra.constructs.job_table import INDEXES
 from infra.constructs.machines import executions_arn, machine_arn
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
+from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.workflow import ASSET_INTAKE, FunctionName
 from lambdas.settings import (
@@ -50,6 +51,7 @@ class Stores:
     key: kms.IKey
     admit_queue: sqs.IQueue
     queues: JobQueues
+    keys: WorkRole
 
 
 class JobFunctions:
@@ -86,8 +88,9 @@ class JobFunctions:
         )
 
     def probe(self) -> ServiceFunction:
-        """Decode an upload: the only function that opens clients' bytes, so it may touch nothing else."""
-        environment = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        """Decode an upload: it opens clients' bytes, so it may touch nothing but the one it was given the keys to."""
+        local = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        environment = {**self._stores.keys.environment, **local}
         function = self._make(
             Spec(
                 FunctionName.PROBE,
@@ -98,10 +101,7 @@ class JobFunctions:
                 image_handler=_PROBE_HANDLER,
             )
         )
-        accept_objects(function, self._stores.audio, INPUT_PREFIX)
-        return function.allow(
-            grants.objects_get(self._stores.audio, INPUT_PREFIX), grants.data_key_read(self._stores.key)
-        )
+        return function.allow(self._stores.keys.allow_asking())
 
     def admit(self, machine: sfn.IStateMachine) -> ServiceFunction:
         """Admit queued jobs: the only function that starts their executions."""

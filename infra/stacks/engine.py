@@ -16,6 +16,7 @@ from infra.constructs.publish import publish
 from infra.constructs.queues import JobQueues, admission_queue, dead_letter_queue
 from infra.constructs.sweeping import SweepTriggers
 from infra.constructs.webhooks import Webhooks
+from infra.constructs.work_role import WorkRole
 from infra.outputs import Output
 from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
@@ -35,11 +36,13 @@ class EngineStack(BaseStack):
             self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S
         )
         self.queues = JobQueues(self, "Queues", config)
-        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues)
+        keys = WorkRole(self, "Keys", config, table=data.table, audio=data.audio, work=data.work, key=data.data_key)
+        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues, keys)
         functions = JobFunctions(self, config, stores)
         steps = {made.name: made for made in _step_functions(functions)}
         self.intake = Workflow(self, config, ASSET_INTAKE, steps).machine
         self.enhancement = Workflow(self, config, ENHANCEMENT, steps).machine
+        keys.allow_heartbeats(self.enhancement)
 
         trigger = IntakeTrigger(self, "IntakeTrigger", config, bucket=data.audio, machine=self.intake)
         admit = functions.admit(self.enhancement)
@@ -69,37 +72,15 @@ class EngineStack(BaseStack):
             self.webhooks.dead_letters,
             *self.queues.dead_letters,
         )
-        cpu = cpu_lane(
-            self,
-            config,
-            table=data.table,
-            audio=data.audio,
-            work=data.work,
-            key=data.data_key,
-            machine=self.enhancement,
-            notices=self.notices,
-        )
+        cpu = cpu_lane(self, config, keys=keys, notices=self.notices)
         fan_out = Workflow(self, config, FAN_OUT, {cpu.name: cpu}, physical_name=config.fan_out_name)
         self.fan_out = fan_out.machine
         self.notices.deliver_fan_out(self.fan_out, complete, lost_notices)
         telling = (self.webhooks.announce, self.webhooks.deliver)
-        self.watched = (admit, sweep, complete, erase, cpu, *telling, *steps.values())
+        self.watched = (admit, sweep, complete, erase, cpu, keys.access, *telling, *steps.values())
         if config.has_gpu and not config.local:
-            self._add_gpu(config, data)
+            GpuEndpoint(self, "Gpu", config, work=data.work, key=data.data_key, keys=keys, notices=self.notices)
         self._publish(config)
-
-    def _add_gpu(self, config: Config, data: DataStack) -> None:
-        GpuEndpoint(
-            self,
-            "Gpu",
-            config,
-            table=data.table,
-            audio=data.audio,
-            work=data.work,
-            key=data.data_key,
-            machine=self.enhancement,
-            notices=self.notices,
-        )
 
     def _publish(self, config: Config) -> None:
         publish(self, Output.ADMIT_QUEUE_URL, self.admit_queue.queue_url)

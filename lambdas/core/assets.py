@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from gpu_container.contract import AudioFacts
+from gpu_container.contract import AudioFacts, Dereverb
 from lambdas.core.uploads import MultipartUpload
 
 
@@ -102,6 +102,11 @@ def object_key_of(client_id: str, asset_id: str) -> str:
 def wet_prefix_of(client_id: str, asset_id: str) -> str:
     """Return what the keys of all fully enhanced signals of an asset begin with."""
     return f"wet/{client_id}/{asset_id}/"
+
+
+def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
+    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
+    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def ids_from_object_key(key: str) -> tuple[str, str] | None:

@@ -6,7 +6,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
+from gpu_container.contract import AccessGrant, ProgressKey, WorkOrder, WorkResult
+from lambdas.core.access import Tags
 from lambdas.core.assets import Asset
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -334,6 +335,14 @@ class TokenVerifier(Protocol):
 
     def verify(self, token: str, *, now: datetime) -> Mapping[str, object] | None:
         """Return the claims of a token that we signed and that has not expired, else None."""
+        ...
+
+
+class CredentialIssuer(Protocol):
+    """Lends the role that workers take on."""
+
+    def issue(self, name: str, tags: Tags) -> AccessGrant:
+        """Return temporary credentials that reach what ``tags`` name; ``name`` is what the audit trail calls them."""
         ...
 
 

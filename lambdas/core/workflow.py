@@ -90,6 +90,7 @@ class FunctionName(StrEnum):
     JOB_STEPS = "JobSteps"
     DISPATCH = "Dispatch"
     ENHANCE_CPU = "EnhanceCpu"
+    ACCESS = "Access"
     COMPLETE = "Complete"
     SWEEP = "Sweep"
     ERASE = "Erase"

@@ -148,6 +148,7 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         "--error-topic", outputs[Output.ERROR_TOPIC_ARN],
         "--state-dir", str(cloud.state / "sagemaker"),
         "--concurrency", str(max(1, (os.cpu_count() or 2) // 2)),
+        "--environment", f"CLEARTAKE_ACCESS_FUNCTION={outputs[function_output(FunctionName.ACCESS)]}",
     ]  # fmt: skip
     if _keeps_running(cloud, SAGEMAKER, command):
         return

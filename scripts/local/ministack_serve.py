@@ -4,12 +4,14 @@ Each correction reaches into MiniStack's internals, so it is tied to one version
 """
 
 import contextvars
+import dataclasses
 import importlib
 import importlib.metadata
 import json
 import logging
 import os
 import pathlib
+import re
 import socketserver
 import sys
 import threading
@@ -26,6 +28,7 @@ SENDING = frozenset({"SendMessage", "SendMessageBatch"})
 
 app: Any
 dynamodb: Any
+iam_evaluator: Any
 lambda_runtime: Any
 lambda_service: Any
 s3: Any
@@ -278,6 +281,42 @@ def serve_versions_like_objects() -> None:
     s3._get_object = get_version  # noqa: SLF001
 
 
+POLICY_VARIABLE = re.compile(r"\$\{(.*?)\}")
+
+
+def fill_policy_variables() -> None:
+    """Put the caller's tags where a policy names them (``${aws:PrincipalTag/…}``); MiniStack compares the text."""
+    first_match = iam_evaluator._first_match  # noqa: SLF001
+
+    def first_filled(context: Any, statements: list[Any], effect: str) -> Any:
+        keys = context.principal_keys
+        return first_match(context, [_filled_statement(statement, keys) for statement in statements], effect)
+
+    iam_evaluator._first_match = first_filled  # noqa: SLF001
+
+
+def _filled_statement(statement: Any, keys: dict[str, Any]) -> Any:
+    if not any("${" in text for text in (*statement.resources, str(statement.conditions))):
+        return statement
+    return dataclasses.replace(
+        statement,
+        resources=[_filled(text, keys) for text in statement.resources],
+        conditions={
+            operator: {key: [_filled(text, keys) for text in _listed(values)] for key, values in wanted.items()}
+            for operator, wanted in statement.conditions.items()
+        },
+    )
+
+
+def _filled(text: str, keys: dict[str, Any]) -> str:
+    """Fill what is known; a variable that is not stays, and so matches nothing."""
+    return POLICY_VARIABLE.sub(lambda name: str(keys.get(name[1].lower(), name[0])), text)
+
+
+def _listed(values: Any) -> list[str]:
+    return values if isinstance(values, list) else [str(values)]
+
+
 def tell_of_success() -> None:
     """Send what an asynchronous invocation answered to its destination on success; MiniStack sends failures only."""
     begin, execute = lambda_service.invoke_async_with_retry, lambda_service._execute_function  # noqa: SLF001
@@ -330,10 +369,12 @@ def _in_background(function: Callable[..., None], *arguments: object) -> None:
 
 def main() -> None:
     """Correct the emulator, then run it until SIGTERM."""
-    global app, dynamodb, lambda_runtime, lambda_service, s3, sns, sqs, stepfunctions  # noqa: PLW0603 - importable only with the emulator's Python
+    global app, dynamodb, iam_evaluator, lambda_runtime, lambda_service  # noqa: PLW0603 - importable only with the emulator's Python
+    global s3, sns, sqs, stepfunctions  # noqa: PLW0603
     check_version()
     send_small_answers_at_once()
     app = importlib.import_module("ministack.app")
+    iam_evaluator = importlib.import_module("ministack.core.iam_evaluator")
     lambda_runtime = importlib.import_module("ministack.core.lambda_runtime")
     stepfunctions = importlib.import_module("ministack.services.stepfunctions")
     s3 = importlib.import_module("ministack.services.s3")
@@ -350,6 +391,7 @@ def main() -> None:
     enforce_heartbeats()
     fail_callbacks_with_their_function()
     enforce_machine_timeouts()
+    fill_policy_variables()
     tell_of_success()
     if AUTOSAVE_S > 0:
         save_often()

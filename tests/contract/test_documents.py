@@ -7,12 +7,16 @@ from pydantic import BaseModel, ValidationError
 
 from gpu_container.contract import (
     SCHEMA_VERSION,
+    AccessGrant,
+    AccessRefusal,
     ErrorCode,
     PartOrder,
     PartResult,
+    ProbeAccess,
     ProbeFailure,
     ProbeOrder,
     ProbeResult,
+    WorkAccess,
     WorkFailure,
     WorkOrder,
     WorkResult,
@@ -28,6 +32,10 @@ MODELS: dict[str, type[BaseModel]] = {
     "probe_order": ProbeOrder,
     "probe_result": ProbeResult,
     "probe_failure": ProbeFailure,
+    "work_access": WorkAccess,
+    "probe_access": ProbeAccess,
+    "access_grant": AccessGrant,
+    "access_refusal": AccessRefusal,
 }
 
 

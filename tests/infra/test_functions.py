@@ -6,6 +6,7 @@ from infra.config import Config
 from infra.constructs.functions import entrypoint, settings_environment
 from lambdas.core.workflow import FunctionName
 from lambdas.settings import (
+    AccessSettings,
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
@@ -28,6 +29,7 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.ADMIT: AdmitSettings,
     FunctionName.JOB_STEPS: JobStepsSettings,
     FunctionName.DISPATCH: DispatchSettings,
+    FunctionName.ACCESS: AccessSettings,
     FunctionName.COMPLETE: CompleteSettings,
     FunctionName.SWEEP: SweepSettings,
     FunctionName.ERASE: EraseSettings,
@@ -65,7 +67,7 @@ def test_a_misspelt_setting_fails_the_synthesis() -> None:
 
 
 def test_probe_knows_nothing_of_the_orchestration(aws: Assembly) -> None:
-    assert _variables(aws, FunctionName.PROBE) == set()
+    assert _variables(aws, FunctionName.PROBE) == {"CLEARTAKE_ACCESS_FUNCTION"}
     probe = aws.functions()["Probe"]
     assert probe["PackageType"] == "Image"
     assert probe["ImageConfig"]["Command"] == ["gpu_container.serving.lambda_handler.probe"]

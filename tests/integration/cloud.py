@@ -111,6 +111,7 @@ class Cloud:
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,
+            "WORK_ROLE_ARN": role,
             "PUBLIC_BASE_URL": BASE_URL,
             "STATE_MACHINE_ARN": self.machine_arn,
             "ENDPOINT_NAME": "enhance",

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -13,7 +14,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from gpu_container.contract import WorkOrder
-from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3
+from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts
 from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
@@ -134,6 +135,33 @@ def token_pair(port_kind: str) -> tuple[TokenSigner, TokenVerifier]:
     client = boto3.client("kms")
     key_id = client.create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
     return kms.KmsTokenSigner(client, key_id), kms.KmsTokenVerifier(client, key_id)
+
+
+@dataclass
+class Issuer:
+    """What lends keys, by whose clock they expire, and what it was asked for."""
+
+    port: Any
+    now: Callable[[], datetime]
+    asked: Callable[[], list[tuple[str, dict[str, str]]]]
+
+
+@pytest.fixture
+def issuer(port_kind: str) -> Issuer:
+    if port_kind == "memory":
+        clock = world.ManualClock()
+        fake = world.MemoryIssuer(clock)
+        return Issuer(fake, clock.now, lambda: [(name, dict(tags)) for name, tags in fake.issued])
+    client = boto3.client("sts")
+    calls: list[dict[str, Any]] = []
+    client.meta.events.register("provide-client-params.sts.AssumeRole", lambda params, **_: calls.append(dict(params)))
+    role = boto3.client("iam").create_role(RoleName="work", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+    def asked() -> list[tuple[str, dict[str, str]]]:
+        assert {call["RoleArn"] for call in calls} == {role}
+        return [(call["RoleSessionName"], {tag["Key"]: tag["Value"] for tag in call["Tags"]}) for call in calls]
+
+    return Issuer(sts.StsIssuer(client, role), lambda: datetime.now(UTC), asked)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
 from lambdas.adapters.aws import lanes, s3
 from lambdas.adapters.memory.world import ManualClock
+from lambdas.core.access import Tag
 from lambdas.core.assets import Asset, AssetStatus, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
@@ -19,7 +20,18 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
-from tests.ports.conftest import TABLE, Backend, Intakes, Messages, Objects, Queue, Stores, Uploads, state_machine
+from tests.ports.conftest import (
+    TABLE,
+    Backend,
+    Intakes,
+    Issuer,
+    Messages,
+    Objects,
+    Queue,
+    Stores,
+    Uploads,
+    state_machine,
+)
 
 NOW = ManualClock().now()
 SECOND = timedelta(seconds=1)
@@ -408,6 +420,16 @@ class TestTokens:
     @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "e30.e30."])
     def test_anything_else_is_not(self, token_pair: tuple[TokenSigner, TokenVerifier], token: str) -> None:
         assert token_pair[1].verify(token, now=NOW) is None
+
+
+class TestIssuer:
+    def test_keys_are_lent_by_name_for_less_than_a_roles_role_may_live(self, issuer: Issuer) -> None:
+        tags = {Tag.UPLOAD: "c1/a1", Tag.JOB: "j1-1"}
+        granted = issuer.port.issue("j1-1", tags)
+        assert issuer.asked() == [("j1-1", {"upload": "c1/a1", "job": "j1-1"})]
+        # boto3 renews from a quarter of an hour before the end, and a role taken on by a role lives for an hour.
+        assert timedelta(minutes=20) < granted.expires_at - issuer.now() < timedelta(hours=1)
+        assert all((granted.access_key_id, granted.secret_access_key, granted.session_token))
 
 
 class TestQueue:

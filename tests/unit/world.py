@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gpu_container.contract import AudioFacts, ObjectRef, ProbeResult, WorkResult
+from gpu_container.contract import AudioFacts, Dereverb, ObjectRef, ProbeResult, WorkResult
 from lambdas.adapters.memory.stores import (
     MemoryAssetStore,
     MemoryAttemptStore,
@@ -25,6 +25,7 @@ from lambdas.adapters.memory.world import (
     MemoryBackend,
     MemoryEraseQueue,
     MemoryIntakes,
+    MemoryIssuer,
     MemoryOutcomeQueue,
     MemoryStopQueue,
     MemoryTaskTokens,
@@ -39,6 +40,7 @@ from lambdas.core.egress import EgressPolicy
 from lambdas.core.jobs import Job, output_key_of
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane, LaneSpeed
+from lambdas.core.services.access import AccessService
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService, CreateAsset
 from lambdas.core.services.authentication import Authenticator, TokenService
@@ -141,6 +143,8 @@ class World:
             self.clock,
             Processing(self.storage.bucket, "work"),
         )
+        self.issuer = MemoryIssuer(self.clock)
+        self.access = AccessService(self.asset_store, self.jobs, self.attempts, self.issuer, Dereverb.AUTO)
         self.completion = CompletionService(self.jobs, self.attempts, self.answers, self.tasks)
         self.sweep = SweepService(
             self.jobs,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gpu_container.contract import WorkOrder, WorkResult
+from gpu_container.contract import AccessGrant, WorkOrder, WorkResult
+from lambdas.core.access import Tags
 from lambdas.core.assets import Asset
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job
@@ -124,6 +125,24 @@ class MemoryAudioStorage:
     def abort(self, upload: MultipartUpload) -> None:
         """Drop the parts of an upload."""
         self.uploads.pop(upload.upload_id, None)
+
+
+@dataclass
+class MemoryIssuer:
+    """Remembers what was opened to whom."""
+
+    clock: ManualClock
+    issued: list[tuple[str, Tags]] = field(default_factory=list)
+
+    def issue(self, name: str, tags: Tags) -> AccessGrant:
+        """Remember."""
+        self.issued.append((name, tags))
+        return AccessGrant(
+            access_key_id=f"key-{len(self.issued)}",
+            secret_access_key="s",  # noqa: S106 - nobody's
+            session_token="t",  # noqa: S106 - nobody's
+            expires_at=self.clock.now() + timedelta(minutes=30),
+        )
 
 
 @dataclass

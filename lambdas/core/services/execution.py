@@ -15,9 +15,9 @@ from gpu_container.contract import (
     WorkOrder,
     WorkResult,
 )
-from lambdas.core.assets import Asset, wet_prefix_of
+from lambdas.core.assets import Asset, wet_key_of
 from lambdas.core.errors import DomainError, DomainErrorCode
-from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
+from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, dereverb_of, output_key_of
 from lambdas.core.ports import (
     AdmissionQueue,
     AssetStore,
@@ -197,7 +197,7 @@ class DispatchService:
             model=job.model,
             channels=facts.channels if facts else 1,
             duration_s=facts.duration_s if facts else 0.0,
-            dereverb=(job.options.dereverb or processing.dereverb) is not Dereverb.OFF,
+            dereverb=dereverb_of(job, processing.dereverb) is not Dereverb.OFF,
             report=(job.options.report or processing.report) is not ReportLevel.NONE,
         )
 
@@ -209,7 +209,7 @@ class DispatchService:
     def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
         audio, work = self.processing.audio_bucket, self.processing.work_bucket
         options = job.options
-        dereverb = options.dereverb or self.processing.dereverb
+        dereverb = dereverb_of(job, self.processing.dereverb)
         peak_dbtp = options.true_peak_dbtp
         return WorkOrder(
             job_id=job.id,
@@ -228,11 +228,6 @@ class DispatchService:
             task_token=task_token,
             progress=self.jobs.progress_key(job),
         )
-
-
-def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
-    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
-    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def artifacts_of(result: WorkResult) -> dict[str, str]:

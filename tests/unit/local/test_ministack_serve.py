@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -216,3 +217,39 @@ def test_environments_boot_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in booting:
         thread.join()
     assert most[0] <= 2
+
+
+@dataclass
+class Statement:
+    """MiniStack's parsed statement, as far as it matters."""
+
+    resources: list[str]
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what MiniStack's evaluation gets to see of statements, for a caller with one tag."""
+    fake = SimpleNamespace(_first_match=lambda _context, statements, _effect: statements)
+    monkeypatch.setattr(ministack_serve, "iam_evaluator", fake, raising=False)
+    ministack_serve.fill_policy_variables()
+    caller = SimpleNamespace(principal_keys={"aws:principaltag/job": "j1-1"})
+    return lambda *statements: fake._first_match(caller, list(statements), "Allow")
+
+
+def test_a_policy_names_objects_and_rows_by_the_callers_tags(seen: Any) -> None:
+    conditions = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["C#${aws:PrincipalTag/job}"]}}
+    (filled,) = seen(Statement(["arn:aws:s3:::b/out/${aws:PrincipalTag/job}.*"], conditions))
+    assert filled.resources == ["arn:aws:s3:::b/out/j1-1.*"]
+    assert filled.conditions == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["C#j1-1"]}}
+
+
+def test_a_tag_that_the_caller_has_not_names_nothing(seen: Any) -> None:
+    resource = "arn:aws:s3:::b/in/${aws:PrincipalTag/upload}"
+    (unfilled,) = seen(Statement([resource]))
+    assert unfilled.resources == [resource]
+
+
+def test_statements_without_variables_are_left_alone(seen: Any) -> None:
+    plain = Statement(["*"], {"StringLike": {"s3:prefix": "in/*"}})
+    assert seen(plain)[0] is plain
