@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.functions import ServiceFunction, Spec
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
 from infra.nag import accept_objects
 from lambdas.core.workflow import CPU_INVOCATION_TIMEOUT_S, FunctionName
@@ -30,6 +31,7 @@ def cpu_lane(
     key: kms.IKey,
     machine: sfn.IStateMachine,
     notices: Notices,
+    image: ContainerImage | None,
 ) -> ServiceFunction:
     """Make the function; what it may do is what the endpoint's container may do to clients' audio, and no more."""
     spec = Spec(
@@ -41,7 +43,7 @@ def cpu_lane(
         physical_name=config.cpu_function_name,
         concurrency=config.cpu_concurrency,
     )
-    lane = ServiceFunction(scope, config, spec)
+    lane = ServiceFunction(scope, config, spec, image=image)
     _tell_of_ends(lane, notices)
     for bucket, prefix in grants.worked_on(audio, work):
         accept_objects(lane, bucket, prefix)

@@ -2,7 +2,6 @@
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -10,11 +9,11 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.config import REPOSITORY, Config
+from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, ORDERS_PREFIX
 from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
-from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
 from infra.nag import accept_objects, accept_wildcard
 
@@ -38,6 +37,7 @@ class GpuEndpoint(Construct):
         key: kms.IKey,
         machine: sfn.IStateMachine,
         notices: Notices,
+        image: ContainerImage,
     ) -> None:
         super().__init__(scope, name)
         self.role = self._role(config)
@@ -51,14 +51,6 @@ class GpuEndpoint(Construct):
             self.role.add_to_policy(statement)
         for bucket, prefix in (*grants.worked_on(audio, work), (work, ORDERS_PREFIX), (work, ASYNC_PREFIX)):
             accept_objects(self.role, bucket, prefix)
-        image = ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            directory=str(REPOSITORY),
-            file=DOCKERFILE,
-            target=GPU_TARGET,
-            platform=PLATFORM,
-        )
         image.repository.grant_pull(self.role)
         model = self._model(config, image)
         endpoint = self._endpoint(config, model, work, notices)
@@ -102,13 +94,13 @@ class GpuEndpoint(Construct):
         )
         return role
 
-    def _model(self, config: Config, image: ecr_assets.DockerImageAsset) -> sagemaker.CfnModel:
+    def _model(self, config: Config, image: ContainerImage) -> sagemaker.CfnModel:
         model = sagemaker.CfnModel(
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.image_uri, environment={_CONCURRENCY: str(config.gpu_concurrency)}
+                image=image.uri, environment={_CONCURRENCY: str(config.gpu_concurrency)}
             ),
         )
         model.node.add_dependency(self.role)

@@ -16,6 +16,7 @@ from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.cpu_lane import cpu_function_arn
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
+from infra.constructs.images import ContainerImage
 from infra.constructs.job_table import INDEXES
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
 from infra.nag import accept_objects, accept_wildcard
@@ -49,6 +50,8 @@ class Stores:
     key: kms.IKey
     admit_queue: sqs.IQueue
     queues: JobQueues
+    image: ContainerImage | None
+    """Of the functions that decode; None where they run from a zip."""
 
 
 class JobFunctions:
@@ -251,7 +254,7 @@ class JobFunctions:
         )
 
     def _make(self, spec: Spec) -> ServiceFunction:
-        return ServiceFunction(self._scope, self._config, spec)
+        return ServiceFunction(self._scope, self._config, spec, image=self._stores.image)
 
     def _table(self) -> iam.PolicyStatement:
         return grants.table_use(self._stores.table, INDEXES, *grants.READ, *grants.WRITE)

@@ -8,6 +8,7 @@ from infra.config import Config
 from infra.constructs.cpu_lane import cpu_lane
 from infra.constructs.functions import ServiceFunction
 from infra.constructs.gpu_endpoint import GpuEndpoint
+from infra.constructs.images import ContainerImage, container_images
 from infra.constructs.intake_trigger import IntakeTrigger
 from infra.constructs.job_functions import ADMIT_TIMEOUT_S, JobFunctions, Stores
 from infra.constructs.machines import Workflow
@@ -34,7 +35,9 @@ class EngineStack(BaseStack):
             self, "AdmitQueue", config, dead_letters=admit_dead_letters, consumer_timeout_s=ADMIT_TIMEOUT_S
         )
         self.queues = JobQueues(self, "Queues", config)
-        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues)
+        images = None if config.local else container_images(self, config)
+        cpu_image = images.cpu if images else None
+        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues, cpu_image)
         functions = JobFunctions(self, config, stores)
         steps = {made.name: made for made in _step_functions(functions)}
         self.intake = Workflow(self, config, ASSET_INTAKE, steps).machine
@@ -73,13 +76,14 @@ class EngineStack(BaseStack):
             key=data.data_key,
             machine=self.enhancement,
             notices=self.notices,
+            image=cpu_image,
         )
         self.watched = (admit, sweep, complete, erase, cpu, *steps.values())
-        if config.has_gpu and not config.local:
-            self._add_gpu(config, data)
+        if images and images.gpu:
+            self._add_gpu(config, data, images.gpu)
         self._publish(config)
 
-    def _add_gpu(self, config: Config, data: DataStack) -> None:
+    def _add_gpu(self, config: Config, data: DataStack, image: ContainerImage) -> None:
         GpuEndpoint(
             self,
             "Gpu",
@@ -90,6 +94,7 @@ class EngineStack(BaseStack):
             key=data.data_key,
             machine=self.enhancement,
             notices=self.notices,
+            image=image,
         )
 
     def _publish(self, config: Config) -> None:

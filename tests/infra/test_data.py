@@ -20,7 +20,8 @@ STATEFUL = {
 
 def test_logical_ids_of_stateful_resources_never_change(aws: Assembly) -> None:
     for kind, names in STATEFUL.items():
-        assert {name.removeprefix("data/") for name in aws.of_type(kind)} == names
+        found = {name for name in aws.of_type(kind) if name.startswith("data/")}
+        assert {name.removeprefix("data/") for name in found} == names
 
 
 def test_table_expires_recovers_and_is_encrypted(aws: Assembly) -> None:
