@@ -19,6 +19,8 @@ class Output(StrEnum):
     ENDPOINT_NAME = "EndpointName"
     INTAKE_MACHINE_ARN = "AssetIntakeMachineArn"
     ENHANCEMENT_MACHINE_ARN = "EnhancementMachineArn"
+    MODELS_MIRROR = "ModelsMirror"
+    BASE_URL = "BaseUrl"
     REST_API_ID = "RestApiId"
     STAGE_NAME = "StageName"
     DOMAIN_TARGET = "DomainTarget"

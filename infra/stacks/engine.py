@@ -104,6 +104,8 @@ class EngineStack(BaseStack):
         publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
+        if config.models_mirror:
+            publish(self, Output.MODELS_MIRROR, config.models_mirror)
         if config.has_gpu:
             publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
 

@@ -5,14 +5,12 @@ import os
 import sys
 from collections.abc import Mapping
 
-from infra.config import PRODUCT
 from infra.outputs import Output
 from lambdas.bootstrap import job_administration
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.services.jobs import JobAdministration
-from scripts.local.paths import LauncherError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -103,15 +101,6 @@ def _local_outputs() -> Mapping[str, str]:
 
 def _stage_outputs(stage: str) -> Mapping[str, str]:
     """Return what the stacks of a stage have published."""
-    import boto3  # noqa: PLC0415 - only where it is needed
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from scripts.cli.stacks import published, stage_config  # noqa: PLC0415 - only where it is needed
 
-    try:
-        cloudformation = boto3.client("cloudformation")
-        stacks = [
-            cloudformation.describe_stacks(StackName=f"{PRODUCT}-{stage}-{part}")["Stacks"][0]
-            for part in ("data", "engine")
-        ]
-    except (BotoCoreError, ClientError) as error:
-        raise LauncherError(f"The stage {stage} could not be read: {error}") from error
-    return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
+    return published(stage_config(stage))
