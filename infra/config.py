@@ -14,6 +14,8 @@ from gpu_container.contract import Dereverb, ReportLevel
 from lambdas.core.routing import Lane, LaneSpeed
 
 PRODUCT: Final = "cleartake"
+STACK_PARTS: Final = ("data", "engine", "api", "ops")
+"""In the order in which they are deployed: each uses only what stands before it."""
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 CODE_ASSETS: Final = REPOSITORY / "build" / "assets"
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.app import STACK_PARTS
-from infra.config import Config
+from infra.config import STACK_PARTS, Config
 from infra.outputs import Output
 from scripts.local.paths import LauncherError
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.app import STACK_PARTS, synth
-from infra.config import PRODUCT, Config
+from infra.app import synth
+from infra.config import PRODUCT, STACK_PARTS, Config
 
 Resource = dict[str, Any]
 

@@ -11,8 +11,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from infra.app import STACK_PARTS
-from infra.config import Config
+from infra.config import STACK_PARTS, Config
 from scripts import stacks
 from scripts.cli import main
 from scripts.cli import stacks as commands
