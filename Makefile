@@ -83,7 +83,7 @@ enhance: ## enhance FILE=talk.mp3 at STRENGTH=90 through the REST API
 test: setup ## every suite's fast part, end to end included
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: setup ## what takes long
+test-slow: setup $(SAGEMAKER)/.installed ## what takes long
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import contracts, bandit

@@ -1,7 +1,7 @@
 """Asks the advisory service for known vulnerabilities of every locked package; ``make audit``.
 
-Where the service knows nothing of a package, pip-audit skips it and is content. Here nothing is green unless the service
-has answered for every package, and has told of a vulnerability that is known to be there.
+Where the service knows nothing of a package, pip-audit skips it and is content. Here nothing is green unless it has
+answered for every package, and has told of a vulnerability that is known to be there.
 """
 
 import argparse
@@ -107,7 +107,8 @@ def pip_audit(python: Path) -> Ask:
             requirements, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
             requirements.write_text("".join(f"{name}=={version}\n" for name, version in asked), encoding="utf-8")
             options = ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
-            command = [python, "-m", "pip_audit", *options, "--output", report, "--requirement", requirements]
+            files = ["--output", str(report), "--requirement", str(requirements)]
+            command = [str(python), "-m", "pip_audit", *options, *files]
             try:
                 subprocess.run(command, check=False, capture_output=True, timeout=_LIMIT_S)
                 found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))

@@ -92,8 +92,8 @@ def administration_of(outputs: Mapping[str, str]) -> JobAdministration:
 
 
 def _local_outputs() -> Mapping[str, str]:
-    from scripts.local.launcher import local_environment, outputs_of  # noqa: PLC0415 - only where it is needed
-    from scripts.local.paths import Cloud  # noqa: PLC0415
+    from scripts.local.launcher import local_environment  # noqa: PLC0415 - only where it is needed
+    from scripts.local.paths import Cloud, outputs_of  # noqa: PLC0415
 
     os.environ.update(local_environment())
     return outputs_of(Cloud.from_environment())

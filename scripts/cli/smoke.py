@@ -13,7 +13,7 @@ from scripts.cli.demo import SAMPLES, bundled_sample
 from scripts.cli.rest import ApiError
 from scripts.cli.stacks import published, stage_config
 from scripts.local import launcher
-from scripts.local.paths import Cloud, LauncherError
+from scripts.local.paths import Cloud, LauncherError, outputs_of
 from scripts.smoke import Target, caller, check
 
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _local() -> Target:
     cloud = Cloud.from_environment()
-    outputs = launcher.outputs_of(cloud)
+    outputs = outputs_of(cloud)
     os.environ.update(launcher.local_environment())
     return Target(cloud.base_url, outputs[Output.TABLE_NAME])
 
