@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -13,6 +14,8 @@ from gpu_container.contract import Dereverb, ReportLevel
 from lambdas.core.routing import Lane, LaneSpeed
 
 PRODUCT: Final = "cleartake"
+STACK_PARTS: Final = ("data", "engine", "api", "ops")
+"""In the order in which they are deployed: each uses only what stands before it."""
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 CODE_ASSETS: Final = REPOSITORY / "build" / "assets"
 
@@ -22,6 +25,9 @@ LAMBDA_PYTHON_PLATFORM: Final = "aarch64-manylinux2014"
 
 LOCAL_ACCOUNT: Final = "000000000000"
 LOCAL_REGION: Final = "us-east-1"
+
+IMAGE_BUILT_THERE: Final = "codebuild"
+IMAGE_BUILT_HERE: Final = "local"
 
 PYTHON_PLACEHOLDER: Final = "@@PYTHON@@"
 BASE_URL_PLACEHOLDER: Final = "@@BASE_URL@@"
@@ -42,6 +48,10 @@ FEATURE_FLAGS: Final[Mapping[str, bool]] = {
 
 _OURS = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 """Context keys of the CDK itself carry punctuation (``aws:cdk:…``, ``@aws-cdk/…``); a plain word is meant for us."""
+
+
+_IMAGE_BY_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
+"""A tag may be moved to other bytes; a digest names them."""
 
 
 def _comma_separated(value: object) -> object:
@@ -91,6 +101,13 @@ _CPU_JOBS = 8
 _LOCAL_CPU_JOBS = 2
 
 
+class Architecture(StrEnum):
+    """Processors that Lambda offers, by its own names."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
 class Config(BaseModel):
     """What may differ between two deployments; an unknown context key is refused, not ignored."""
 
@@ -116,8 +133,22 @@ class Config(BaseModel):
     throttle_burst: int = Field(default=400, ge=1)
     waf_requests_per_5min: int = Field(default=10_000, ge=100)
 
+    image: str = Field(
+        default=IMAGE_BUILT_THERE, pattern=rf"^({IMAGE_BUILT_THERE}|{IMAGE_BUILT_HERE}|{_IMAGE_BY_DIGEST})$"
+    )
+    """Where the container image comes from: built by CodeBuild in the account, by Docker on this machine, or there
+    already: then the URI of the ``cpu`` target, with its digest."""
+    gpu_image: str | None = Field(default=None, pattern=rf"^{_IMAGE_BY_DIGEST}$")
+    """URI of the ``gpu`` target where ``image`` is one too."""
+    models_mirror: str | None = Field(
+        default=None, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9._-]+/)*$"
+    )
+    """Folder of ``make models-mirror``, ending in a slash: CodeBuild takes model files from there first."""
+
     gpu_backend: Literal["sagemaker", "none"] = "sagemaker"
     """``none``: no GPU, every job on the CPU lane."""
+    cpu_architecture: Architecture = Architecture.X86_64
+    """Of the functions that run in the image: ``arm64`` is the cheaper one, and less measured."""
     cpu_memory_mib: int = Field(default=10_240, ge=2048, le=10_240)
     """Lambda gives processors by memory, six at most; new accounts may be held to 3008."""
     cpu_concurrency: int | None = Field(default=None, ge=1)
@@ -153,6 +184,8 @@ class Config(BaseModel):
             raise ValueError("monthlyBudgetUsd needs alarmEmail: somebody must be told")
         if self.timer_scale != 1 and not self.local:
             raise ValueError("timerScale is for drills on one machine: AWS keeps the timers as they were chosen")
+        if self.has_gpu and self.image_is_named == (self.gpu_image is None):
+            raise ValueError("image and gpuImage name their digests together, or gpuBackend=none")
         return self
 
     @classmethod
@@ -164,6 +197,11 @@ class Config(BaseModel):
     def is_production(self) -> bool:
         """True where data must outlive the stack."""
         return self.stage == "prod"
+
+    @property
+    def image_is_named(self) -> bool:
+        """True where nothing is built: the image lies in a registry."""
+        return self.image not in {IMAGE_BUILT_THERE, IMAGE_BUILT_HERE}
 
     @property
     def active_total(self) -> int:

@@ -22,6 +22,8 @@ class Output(StrEnum):
     INTAKE_MACHINE_ARN = "AssetIntakeMachineArn"
     ENHANCEMENT_MACHINE_ARN = "EnhancementMachineArn"
     FAN_OUT_MACHINE_ARN = "FanOutMachineArn"
+    MODELS_MIRROR = "ModelsMirror"
+    BASE_URL = "BaseUrl"
     REST_API_ID = "RestApiId"
     STAGE_NAME = "StageName"
     DOMAIN_TARGET = "DomainTarget"

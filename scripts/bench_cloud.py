@@ -26,7 +26,7 @@ from lambdas.core.services.jobs import JobAdministration
 from scripts.cli.jobs import administration_of
 from scripts.cli.rest import Access, Api
 from scripts.local import emulator, launcher, processes
-from scripts.local.paths import REPO, Cloud
+from scripts.local.paths import REPO, Cloud, outputs_of
 from scripts.recordings import read
 
 SAMPLE = REPO / "samples" / "librivox-noisy.mp3"
@@ -117,7 +117,7 @@ def bench() -> Iterator[Bench]:
         emulator.enter(cloud)
         try:
             _cleartake(cloud, "up")
-            outputs = launcher.outputs_of(cloud)
+            outputs = outputs_of(cloud)
             with httpx.Client(trust_env=False, timeout=60, limits=httpx.Limits(max_connections=64)) as http:
                 clients = client_administration(outputs[Output.TABLE_NAME])
                 yield Bench(cloud, outputs, clients, administration_of(outputs), http)

@@ -33,8 +33,8 @@ from lambdas.core.routing import Lane, parts_of
 from lambdas.core.workflow import FunctionName
 from scripts.cli.enhance import access
 from scripts.cli.rest import Api
-from scripts.local import emulator, launcher
-from scripts.local.paths import Cloud
+from scripts.local import emulator
+from scripts.local.paths import Cloud, outputs_of
 from scripts.recordings import read
 
 SEED: Final = 20_240_409
@@ -99,7 +99,7 @@ def only_fan_out(cloud: Cloud, *, part_s: int) -> Iterator[None]:
     """Leave the cloud's dispatch no other lane, and any file short enough for it; give back what was there."""
     functions, name = (
         emulator.client(cloud, "lambda"),
-        launcher.outputs_of(cloud)[function_output(FunctionName.DISPATCH)],
+        outputs_of(cloud)[function_output(FunctionName.DISPATCH)],
     )
     before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     speed = asdict(replace(MEASURED_SPEEDS[Lane.CPU_FAN_OUT], part_s=part_s, limit_s=1e6))
@@ -126,7 +126,7 @@ def through_the_service(file: Path, folder: Path, *, strength: int) -> tuple[Pat
 def last_run(cloud: Cloud, *, wait_s: float) -> Run:
     """Return how long the newest execution of the fan-out and its children took."""
     states = emulator.client(cloud, "stepfunctions")
-    machine = launcher.outputs_of(cloud)[Output.FAN_OUT_MACHINE_ARN]
+    machine = outputs_of(cloud)[Output.FAN_OUT_MACHINE_ARN]
     newest = max(states.list_executions(stateMachineArn=machine)["executions"], key=lambda one: one["startDate"])
     maps = states.list_map_runs(executionArn=newest["executionArn"])["mapRuns"]
     children = [

@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.constructs.functions import ServiceFunction, Spec
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
 from infra.constructs.work_role import WorkRole
 from lambdas.core.workflow import CPU_INVOCATION_TIMEOUT_S, FunctionName
@@ -21,6 +22,7 @@ def cpu_lane(
     *,
     keys: WorkRole,
     notices: Notices,
+    image: ContainerImage | None,
 ) -> ServiceFunction:
     """Make the function; by itself it may ask for the keys to its order, and have its end told."""
     spec = Spec(
@@ -32,7 +34,7 @@ def cpu_lane(
         physical_name=config.cpu_function_name,
         concurrency=config.cpu_concurrency,
     )
-    lane = ServiceFunction(scope, config, spec)
+    lane = ServiceFunction(scope, config, spec, image=image)
     _tell_of_ends(lane, notices)
     return lane.allow(keys.allow_asking(), *notices.allow_publishing())
 

@@ -1,18 +1,17 @@
 """The GPU lane in AWS: a SageMaker asynchronous endpoint that runs the container image."""
 
 from aws_cdk import ArnFormat, Stack
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from infra.config import REPOSITORY, Config
+from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, ORDERS_PREFIX
 from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
-from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
 from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
@@ -37,6 +36,7 @@ class GpuEndpoint(Construct):
         key: kms.IKey,
         keys: WorkRole,
         notices: Notices,
+        image: ContainerImage,
     ) -> None:
         super().__init__(scope, name)
         self.role = self._role(config)
@@ -53,14 +53,6 @@ class GpuEndpoint(Construct):
             self.role.add_to_policy(statement)
         for prefix in (ORDERS_PREFIX, ASYNC_PREFIX):
             accept_objects(self.role, work, prefix)
-        image = ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            directory=str(REPOSITORY),
-            file=DOCKERFILE,
-            target=GPU_TARGET,
-            platform=PLATFORM,
-        )
         image.repository.grant_pull(self.role)
         model = self._model(config, image, keys)
         endpoint = self._endpoint(config, model, work, notices)
@@ -104,13 +96,13 @@ class GpuEndpoint(Construct):
         )
         return role
 
-    def _model(self, config: Config, image: ecr_assets.DockerImageAsset, keys: WorkRole) -> sagemaker.CfnModel:
+    def _model(self, config: Config, image: ContainerImage, keys: WorkRole) -> sagemaker.CfnModel:
         model = sagemaker.CfnModel(
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.image_uri, environment={_CONCURRENCY: str(config.gpu_concurrency), **keys.environment}
+                image=image.uri, environment={_CONCURRENCY: str(config.gpu_concurrency), **keys.environment}
             ),
         )
         model.node.add_dependency(self.role)

@@ -16,6 +16,7 @@ from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.cpu_lane import cpu_function_arn
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
+from infra.constructs.images import ContainerImage
 from infra.constructs.job_table import INDEXES
 from infra.constructs.machines import executions_arn, machine_arn
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
@@ -52,6 +53,8 @@ class Stores:
     admit_queue: sqs.IQueue
     queues: JobQueues
     keys: WorkRole
+    image: ContainerImage | None
+    """Of the functions that decode; None where they run from a zip."""
 
 
 class JobFunctions:
@@ -266,7 +269,7 @@ class JobFunctions:
         )
 
     def _make(self, spec: Spec) -> ServiceFunction:
-        return ServiceFunction(self._scope, self._config, spec)
+        return ServiceFunction(self._scope, self._config, spec, image=self._stores.image)
 
     def _executions(self, function: ServiceFunction, *machines: str) -> iam.PolicyStatement:
         """Allow asking how the executions of state machines fare, which need not exist yet."""

@@ -52,6 +52,8 @@ class ApiStack(BaseStack):
         self.api = rest.api
         if not config.local:
             self._add_edge(config)
+        gateway = f"https://{self.api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}/{config.stage}"
+        publish(self, Output.BASE_URL, config.public_base_url or gateway)
         publish(self, Output.REST_API_ID, self.api.rest_api_id)
         publish(self, Output.STAGE_NAME, config.stage)
         publish(self, Output.PRESIGN_ROLE_ARN, dialects[FALLBACK_FUNCTION].presign_role.role_arn)

@@ -8,6 +8,7 @@ from infra.config import Config
 from infra.constructs.cpu_lane import cpu_lane
 from infra.constructs.functions import ServiceFunction
 from infra.constructs.gpu_endpoint import GpuEndpoint
+from infra.constructs.images import container_images
 from infra.constructs.intake_trigger import IntakeTrigger
 from infra.constructs.job_functions import ADMIT_TIMEOUT_S, JobFunctions, Stores
 from infra.constructs.machines import Workflow
@@ -37,7 +38,11 @@ class EngineStack(BaseStack):
         )
         self.queues = JobQueues(self, "Queues", config)
         keys = WorkRole(self, "Keys", config, table=data.table, audio=data.audio, work=data.work, key=data.data_key)
-        stores = Stores(data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues, keys)
+        images = None if config.local else container_images(self, config)
+        cpu_image = images.cpu if images else None
+        stores = Stores(
+            data.table, data.audio, data.work, data.data_key, self.admit_queue, self.queues, keys, cpu_image
+        )
         functions = JobFunctions(self, config, stores)
         steps = {made.name: made for made in _step_functions(functions)}
         self.intake = Workflow(self, config, ASSET_INTAKE, steps).machine
@@ -72,14 +77,23 @@ class EngineStack(BaseStack):
             self.webhooks.dead_letters,
             *self.queues.dead_letters,
         )
-        cpu = cpu_lane(self, config, keys=keys, notices=self.notices)
+        cpu = cpu_lane(self, config, keys=keys, notices=self.notices, image=cpu_image)
         fan_out = Workflow(self, config, FAN_OUT, {cpu.name: cpu}, physical_name=config.fan_out_name)
         self.fan_out = fan_out.machine
         self.notices.deliver_fan_out(self.fan_out, complete, lost_notices)
         telling = (self.webhooks.announce, self.webhooks.deliver)
         self.watched = (admit, sweep, complete, erase, cpu, keys.access, *telling, *steps.values())
-        if config.has_gpu and not config.local:
-            GpuEndpoint(self, "Gpu", config, work=data.work, key=data.data_key, keys=keys, notices=self.notices)
+        if images and images.gpu:
+            GpuEndpoint(
+                self,
+                "Gpu",
+                config,
+                work=data.work,
+                key=data.data_key,
+                keys=keys,
+                notices=self.notices,
+                image=images.gpu,
+            )
         self._publish(config)
 
     def _publish(self, config: Config) -> None:
@@ -91,6 +105,8 @@ class EngineStack(BaseStack):
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)
         publish(self, Output.FAN_OUT_MACHINE_ARN, self.fan_out.state_machine_arn)
+        if config.models_mirror:
+            publish(self, Output.MODELS_MIRROR, config.models_mirror)
         if config.has_gpu:
             publish(self, Output.ENDPOINT_NAME, config.endpoint_name)
 

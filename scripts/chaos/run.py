@@ -22,7 +22,7 @@ from scripts.chaos.scene import UNREACHABLE, DrillError, Rows, Scene
 from scripts.cli.jobs import administration_of
 from scripts.cli.rest import Access
 from scripts.local import emulator, launcher
-from scripts.local.paths import Cloud
+from scripts.local.paths import Cloud, outputs_of
 
 CLIENTS = 2
 ALL_TOLD_S = 20.0
@@ -70,7 +70,7 @@ def drill(cloud: Cloud, plan: Plan, folder: Path, say: Callable[[str], None]) ->
     recordings = clips.plan(folder, jobs=plan.jobs, poison=plan.poison, clients=CLIENTS, seed=plan.seed)
     try:
         launcher.up(cloud, say)
-        scene = Scene(cloud, launcher.outputs_of(cloud), say)
+        scene = Scene(cloud, outputs_of(cloud), say)
         found = _on(scene, plan, recordings, rng)
     finally:
         launcher.down(cloud)

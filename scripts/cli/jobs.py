@@ -5,14 +5,12 @@ import os
 import sys
 from collections.abc import Mapping
 
-from infra.config import PRODUCT
 from infra.outputs import Output
 from lambdas.bootstrap import job_administration
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.services.jobs import ClientWork, JobAdministration
-from scripts.local.paths import LauncherError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -107,8 +105,8 @@ def administration_of(outputs: Mapping[str, str]) -> JobAdministration:
 
 
 def _local_outputs() -> Mapping[str, str]:
-    from scripts.local.launcher import local_environment, outputs_of  # noqa: PLC0415 - only where it is needed
-    from scripts.local.paths import Cloud  # noqa: PLC0415
+    from scripts.local.launcher import local_environment  # noqa: PLC0415 - only where it is needed
+    from scripts.local.paths import Cloud, outputs_of  # noqa: PLC0415
 
     os.environ.update(local_environment())
     return outputs_of(Cloud.from_environment())
@@ -116,15 +114,6 @@ def _local_outputs() -> Mapping[str, str]:
 
 def _stage_outputs(stage: str) -> Mapping[str, str]:
     """Return what the stacks of a stage have published."""
-    import boto3  # noqa: PLC0415 - only where it is needed
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from scripts.cli.stacks import published, stage_config  # noqa: PLC0415 - only where it is needed
 
-    try:
-        cloudformation = boto3.client("cloudformation")
-        stacks = [
-            cloudformation.describe_stacks(StackName=f"{PRODUCT}-{stage}-{part}")["Stacks"][0]
-            for part in ("data", "engine")
-        ]
-    except (BotoCoreError, ClientError) as error:
-        raise LauncherError(f"The stage {stage} could not be read: {error}") from error
-    return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
+    return published(stage_config(stage))

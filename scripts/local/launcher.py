@@ -1,7 +1,6 @@
 """Brings one local cloud up and down: emulator, stacks, the endpoint's look-alike, edge."""
 
 import http.client
-import json
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from infra.outputs import Output, function_output
 from lambdas.core.workflow import FunctionName
 from scripts import models
 from scripts.local import deploy, edge, emulator, processes, tenants
-from scripts.local.paths import HOST, Cloud, LauncherError
+from scripts.local.paths import HOST, Cloud, LauncherError, outputs_of
 
 EMULATOR, SAGEMAKER, EDGE = "emulator", "sagemaker", "edge"
 STOP_GRACES_S = {EDGE: 5.0, SAGEMAKER: 40.0, EMULATOR: 30.0}
@@ -223,15 +222,6 @@ def local_environment() -> dict[str, str]:
 def local_table() -> str:
     """Return the name of the local cloud's table."""
     return outputs_of(Cloud.from_environment())[Output.TABLE_NAME]
-
-
-def outputs_of(cloud: Cloud) -> dict[str, str]:
-    """Return what the last deployment answered."""
-    try:
-        found: dict[str, str] = json.loads(cloud.outputs_file.read_text())
-    except (OSError, ValueError):
-        raise LauncherError("There is no local cloud here yet. Start it: make up") from None
-    return found
 
 
 def answers(url: str) -> bool:

@@ -1,5 +1,6 @@
 """Where one local cloud lives: its folder, its ports, and the environment variables that choose them."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,6 +89,15 @@ class Cloud:
     def outputs_file(self) -> Path:
         """What the last deployment answered."""
         return self.home / "outputs.json"
+
+
+def outputs_of(cloud: Cloud) -> dict[str, str]:
+    """Return what the last deployment answered."""
+    try:
+        found: dict[str, str] = json.loads(cloud.outputs_file.read_text())
+    except (OSError, ValueError):
+        raise LauncherError("There is no local cloud here yet. Start it: make up") from None
+    return found
 
 
 def _has_gpu(environment: Mapping[str, str]) -> bool:

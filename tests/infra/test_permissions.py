@@ -215,6 +215,8 @@ def test_only_tracing_and_logging_name_every_resource(aws: Assembly) -> None:
         "logs:DescribeLogGroups",
         "cloudwatch:PutMetricData",
         "ecr:GetAuthorizationToken",
+        "ecr-public:GetAuthorizationToken",
+        "sts:GetServiceBearerToken",
     }
 
 

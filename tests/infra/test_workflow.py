@@ -132,15 +132,13 @@ def test_a_job_may_wait_behind_a_busy_lane_for_hours() -> None:
 
 
 def test_templates_carry_the_rendered_tables(aws: Assembly) -> None:
-    machines = aws.of_type("AWS::StepFunctions::StateMachine").values()
     at_once = aws.config.parts_at_once
-    rendered = [json.loads(machine["Properties"]["DefinitionString"]) for machine in machines]
+    rendered = [json.loads(properties["DefinitionString"]) for properties in aws.machines()]
     assert rendered == [to_asl(machine, items_at_once=at_once) for machine in MACHINES]
 
 
 def test_machines_are_standard_traced_and_log_no_data(aws: Assembly) -> None:
-    for machine in aws.of_type("AWS::StepFunctions::StateMachine").values():
-        properties = machine["Properties"]
+    for properties in aws.machines():
         assert properties["StateMachineType"] == "STANDARD"
         assert properties["TracingConfiguration"] == {"Enabled": True}
         assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
