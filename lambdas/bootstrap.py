@@ -70,6 +70,7 @@ from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.dialects.adobe.services import AdobeServices
+from lambdas.dialects.adobe_v2.services import AdobeV2Services
 from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
     AdmitSettings,
@@ -123,6 +124,20 @@ def adobe_services() -> AdobeServices:
         enhancements=enhancements,
         downloads=DownloadService(assets, enhancements, links),
         public_base_url=settings.public_base_url,
+    )
+
+
+@lru_cache
+def adobe_v2_services() -> AdobeV2Services:
+    """Wire version 2 of Adobe's API: what version 1 has, and deleting."""
+    settings, first = api_settings(), adobe_services()
+    return AdobeV2Services(
+        authenticator=first.authenticator,
+        rates=first.rates,
+        assets=first.assets,
+        enhancements=first.enhancements,
+        downloads=first.downloads,
+        deletion=DeletionService(_assets(settings), _erasing(settings.erase_queue_url), CLOCK),
     )
 
 

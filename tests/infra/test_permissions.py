@@ -10,6 +10,8 @@ from aws_cdk.assertions import Template
 
 from infra.constructs import grants
 from lambdas.core.workflow import FunctionName
+from lambdas.dialects.common import Dialect
+from lambdas.dialects.registry import DIALECTS
 from tests.infra.templates import Assembly, listed
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}
@@ -23,6 +25,7 @@ CONSUME = {
     "sqs:GetQueueAttributes",
     "sqs:GetQueueUrl",
 }
+DIALECT = READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"}
 EVERY_FUNCTION = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -30,8 +33,15 @@ EVERY_FUNCTION = {
     "xray:PutTraceSegments",
 }
 
+CANCELLING = {dialect.function.value for dialect in DIALECTS if dialect.cancels}
+DELETING = {dialect.function.value for dialect in DIALECTS if dialect.deletes}
+
+IN_PARTS = {"s3:ListMultipartUploadParts", "s3:ListBucket"}
+
 MAY = {
-    FunctionName.ADOBE_API: READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"},
+    FunctionName.ADOBE_API: DIALECT,
+    FunctionName.ADOBE_V2_API: DIALECT,
+    FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem"},  # cancelling gives a slot back
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.PROBE: GET | {"kms:Decrypt"},
@@ -84,7 +94,6 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
         ("s3:DeleteObject", "Erase"),
         ("s3:DeleteObjectVersion", "Erase"),
         ("kms:Sign", "Token"),
-        ("sts:AssumeRole", "AdobeApi"),
         ("sagemaker:InvokeEndpointAsync", "Dispatch"),
         ("lambda:InvokeFunction", "Dispatch"),
         ("sns:Publish", "EnhanceCpu"),
@@ -93,6 +102,12 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:
     functions = aws.functions()
     assert [name for name in functions if action in aws.actions(aws.role_of(functions[name]))] == [holder]
+
+
+def test_the_dialects_alone_assume_roles_each_its_own(aws: Assembly) -> None:
+    functions = aws.functions()
+    holders = {name for name, one in functions.items() if "sts:AssumeRole" in aws.actions(aws.role_of(one))}
+    assert holders == {dialect.function.value for dialect in DIALECTS}
 
 
 def test_only_who_reads_the_workers_answers_may_report_success(aws: Assembly) -> None:
@@ -113,9 +128,9 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
 @pytest.mark.parametrize(
     ("queue", "senders"),
     [
-        ("OutcomeQueue", {"JobSteps", "Sweep", "Erase"}),
-        ("StopQueue", {"Erase"}),
-        ("EraseQueue", {"Intake", "Sweep"}),
+        ("OutcomeQueue", {"Intake", "JobSteps", "Sweep", "Erase"} | CANCELLING),
+        ("StopQueue", {"Erase"} | CANCELLING),
+        ("EraseQueue", {"Intake", "Sweep"} | DELETING),
     ],
 )
 def test_each_queue_has_few_senders(aws: Assembly, queue: str, senders: set[str]) -> None:
@@ -180,12 +195,13 @@ def test_the_container_may_report_progress_and_nothing_more(aws: Assembly) -> No
     }
 
 
-def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
-    role = aws.one("AWS::IAM::Role", "PresignRole")
-    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    api_role = aws.role_of(aws.functions()["AdobeApi"])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_presign_role_trusts_the_api_alone(aws: Assembly, dialect: Dialect) -> None:
+    start = f"api/{dialect.function.value}DialectPresignRole"
+    (name,) = (key for key in aws.of_type("AWS::IAM::Role") if key.startswith(start))
+    (trust,) = aws.all()[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    api_role = aws.role_of(aws.functions()[dialect.function.value])
     assert trust["Principal"] == {"AWS": {"Fn::GetAtt": [api_role, "Arn"]}}
-    (name,) = (key for key in aws.of_type("AWS::IAM::Role") if "PresignRole" in key)
     statements = list(aws.statements(name.split("/")[1]))
     by_action = {action: json.dumps(s["Resource"]) for s in statements for action in listed(s["Action"])}
     assert "/in/*" in by_action["s3:PutObject"]
@@ -196,6 +212,7 @@ def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
         "s3:GetObjectVersion",
         "kms:GenerateDataKey",
         "kms:Decrypt",
+        *(IN_PARTS if dialect.uploads_in_parts else ()),
     }
 
 

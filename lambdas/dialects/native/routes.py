@@ -1,8 +1,6 @@
 """The native API's paths. Each handler translates, calls the core once and translates back."""
 
-import json
 import logging
-import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
@@ -19,6 +17,8 @@ from lambdas.core.rates import WINDOW_S, RateClass, RateState
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
+from lambdas.dialects.common import JSON, base_url, from_json
+from lambdas.dialects.common import resource_id as _id
 from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.protocol import (
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Services = Callable[[], NativeServices]
 
-JSON, PROBLEM = "application/json", "application/problem+json"
+PROBLEM = "application/problem+json"
 MAX_WAIT_S = 20
 """API Gateway gives up after 29 seconds."""
 
@@ -75,7 +75,7 @@ Cursor = Annotated[str | None, Query(description="`next_cursor` of the page befo
 
 def build(services: Services) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             bearer=bearer_token(app), api_key=app.current_event.headers.get("x-api-key")
@@ -92,14 +92,6 @@ def build(services: Services) -> APIGatewayRestResolver:
     _add_batches(app, services)
     _add_usage(app, services)
     return app
-
-
-def _from_json(text: str) -> Any:
-    """Read a body; what Python cannot read for its size or depth is no valid JSON either."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise json.JSONDecodeError("not readable", "", 0) from None
 
 
 def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
@@ -388,17 +380,6 @@ def _named(app: APIGatewayRestResolver, operation: str, key: str, body: BaseMode
     return IdempotencyKey(client_of(app).id, operation, key, fingerprint(body.model_dump(mode="json")))
 
 
-def _id(text: str) -> str:
-    """Return a resource's identifier; raises `DomainError` NOT_FOUND if it cannot be one."""
-    try:
-        parsed = str(uuid.UUID(text))
-    except ValueError:
-        parsed = ""
-    if parsed != text.lower():
-        raise DomainError(DomainErrorCode.NOT_FOUND)
-    return parsed
-
-
 def _asset(services: NativeServices, view: Any) -> NativeAsset:
     return translate.from_asset(view, expires_at=_expires_at(services))
 
@@ -408,11 +389,7 @@ def _expires_at(services: NativeServices) -> datetime:
 
 
 def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
-    """Return the origin of links: as configured, else the request's own domain and stage."""
-    if services.public_base_url:
-        return services.public_base_url.rstrip("/")
-    context = app.current_event.request_context
-    return f"https://{context.domain_name}/{context.stage}"
+    return base_url(app, services.public_base_url)
 
 
 def _answers(status: int, model: type[Any]) -> dict[int, Any]:
