@@ -85,6 +85,7 @@ from lambdas.core.services.webhooks import WebhookService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
 from lambdas.core.workflow import Patience
 from lambdas.dialects.adobe.services import AdobeServices
+from lambdas.dialects.adobe_v2.services import AdobeV2Services
 from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
     AccessSettings,
@@ -141,6 +142,20 @@ def adobe_services() -> AdobeServices:
         enhancements=enhancements,
         downloads=DownloadService(assets, enhancements, links),
         public_base_url=settings.public_base_url,
+    )
+
+
+@lru_cache
+def adobe_v2_services() -> AdobeV2Services:
+    """Wire version 2 of Adobe's API: what version 1 has, and deleting."""
+    settings, first = api_settings(), adobe_services()
+    return AdobeV2Services(
+        authenticator=first.authenticator,
+        rates=first.rates,
+        assets=first.assets,
+        enhancements=first.enhancements,
+        downloads=first.downloads,
+        deletion=DeletionService(_assets(settings), _erasing(settings.erase_queue_url), CLOCK),
     )
 
 

@@ -82,6 +82,7 @@ class FunctionName(StrEnum):
     """Every function of the app; the value is its logical name in the template."""
 
     ADOBE_API = "AdobeApi"
+    ADOBE_V2_API = "AdobeV2Api"
     NATIVE_API = "NativeApi"
     TOKEN = "Token"  # noqa: S105 - a function's name
     INTAKE = "Intake"

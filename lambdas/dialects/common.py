@@ -1,15 +1,19 @@
 """What every dialect offers, so that one table can list them all."""
 
+import json
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 
+from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.workflow import FunctionName
 
+JSON = "application/json"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -30,6 +34,7 @@ class Route:
         return re.fullmatch(pattern, path.rstrip("/")) is not None  # Powertools, too, takes trailing slashes
 
 
+_SUPPOSED = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 _PARTS = re.compile(r"(\{[^}]+\})")
 
 
@@ -58,10 +63,17 @@ class Dialect:
     has_webhooks: bool = False
 
     def schema(self) -> dict[str, Any]:
-        """Return the dialect's OpenAPI document."""
+        """Return the dialect's OpenAPI document, without the answers that Powertools supposes."""
         resolver = self.build(_no_services)
         model = resolver.get_openapi_schema(title=f"Cleartake, {self.name} dialect", version="1")
-        return model.model_dump(by_alias=True, exclude_none=True, mode="json")
+        schema: dict[str, Any] = model.model_dump(by_alias=True, exclude_none=True, mode="json")
+        for item in schema["paths"].values():
+            for operation in item.values():
+                if "HTTPValidationError" in json.dumps(operation["responses"].get("422", {})):
+                    del operation["responses"]["422"]
+        for name in _SUPPOSED:
+            schema["components"]["schemas"].pop(name, None)
+        return schema
 
     def routes(self) -> tuple[Route, ...]:
         """Return every operation, read from the OpenAPI document."""
@@ -73,6 +85,37 @@ def routes_of(app: APIGatewayRestResolver) -> tuple[Route, ...]:
     """Return every operation of a resolver, read from its OpenAPI document."""
     paths = app.get_openapi_schema(title="", version="").model_dump(exclude_none=True)["paths"]
     return tuple(Route(method.upper(), path) for path, item in paths.items() for method in METHODS if method in item)
+
+
+def from_json(text: str) -> Any:
+    """Read a body; what Python cannot read for its size or depth, and what JSON has no words for, is no valid JSON."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise json.JSONDecodeError("not readable", "", 0) from None
+
+
+def resource_id(text: str) -> str:
+    """Return a path's identifier; raises `DomainError` NOT_FOUND if it cannot be one."""
+    try:
+        parsed = str(uuid.UUID(text))
+    except ValueError:
+        raise DomainError(DomainErrorCode.NOT_FOUND) from None
+    if parsed != text.lower():
+        raise DomainError(DomainErrorCode.NOT_FOUND)
+    return parsed
+
+
+def base_url(app: APIGatewayRestResolver, configured: str) -> str:
+    """Return the origin of links: as configured, else the request's own domain and stage."""
+    if configured:
+        return configured.rstrip("/")
+    context = app.current_event.request_context
+    return f"https://{context.domain_name}/{context.stage}"
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(text)
 
 
 def _no_services() -> Any:

@@ -2,6 +2,7 @@
 
 from lambdas.core.workflow import FunctionName
 from lambdas.dialects.adobe import routes as adobe
+from lambdas.dialects.adobe_v2 import routes as adobe_v2
 from lambdas.dialects.common import Dialect
 from lambdas.dialects.native import routes as native
 
@@ -11,6 +12,13 @@ DIALECTS: tuple[Dialect, ...] = (
         function=FunctionName.ADOBE_API,
         prefixes=("/audio_services",),
         build=adobe.build,
+    ),
+    Dialect(
+        name="adobe-v2",
+        function=FunctionName.ADOBE_V2_API,
+        prefixes=(adobe_v2.ASSETS, adobe_v2.ENHANCEMENTS),
+        build=adobe_v2.build,
+        deletes=True,
     ),
     Dialect(
         name="native",

@@ -10,7 +10,11 @@ from lambdas import bootstrap
 from lambdas.dialects.registry import dialect
 from lambdas.entrypoints.logs import logger
 
-SERVICES = {"adobe": bootstrap.adobe_services, "native": bootstrap.native_services}
+SERVICES = {
+    "adobe": bootstrap.adobe_services,
+    "adobe-v2": bootstrap.adobe_v2_services,
+    "native": bootstrap.native_services,
+}
 
 
 @lru_cache

@@ -5,6 +5,7 @@ import pytest
 from infra.config import Config
 from infra.constructs.functions import entrypoint, settings_environment
 from lambdas.core.workflow import FunctionName
+from lambdas.dialects.registry import DIALECTS
 from lambdas.settings import (
     AccessSettings,
     AdmitSettings,
@@ -23,7 +24,7 @@ from lambdas.settings import (
 from tests.infra.templates import Assembly
 
 SETTINGS: dict[FunctionName, type[Settings]] = {
-    FunctionName.ADOBE_API: ApiSettings,
+    **{dialect.function: ApiSettings for dialect in DIALECTS},
     FunctionName.TOKEN: TokenSettings,
     FunctionName.INTAKE: IntakeSettings,
     FunctionName.ADMIT: AdmitSettings,

@@ -18,6 +18,8 @@ from lambdas.core.access import Tag, work_tags
 from lambdas.core.assets import object_key_of, wet_key_of
 from lambdas.core.jobs import output_key_of
 from lambdas.core.workflow import FunctionName
+from lambdas.dialects.common import Dialect
+from lambdas.dialects.registry import DIALECTS
 from tests.infra.templates import Assembly, listed
 from tests.ports.test_contract import a_job, an_asset
 
@@ -36,6 +38,7 @@ CONSUME = {
     "sqs:GetQueueUrl",
 }
 WEBHOOK_ROWS = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}
+DIALECT = READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"}
 EVERY_FUNCTION = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -43,8 +46,17 @@ EVERY_FUNCTION = {
     "xray:PutTraceSegments",
 }
 
+CANCELLING = {dialect.function.value for dialect in DIALECTS if dialect.cancels}
+TELLING = {dialect.function.value for dialect in DIALECTS if dialect.has_webhooks}
+DELETING = {dialect.function.value for dialect in DIALECTS if dialect.deletes}
+
+IN_PARTS = {"s3:ListMultipartUploadParts", "s3:ListBucket"}
+
 MAY = {
-    FunctionName.ADOBE_API: READ | WRITE | {"sqs:SendMessage", "kms:GetPublicKey", "sts:AssumeRole"},
+    FunctionName.ADOBE_API: DIALECT,
+    FunctionName.ADOBE_V2_API: DIALECT,
+    # Cancelling gives a slot back; webhooks' secrets are sealed.
+    FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem", "kms:Encrypt"},
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.PROBE: {"lambda:InvokeFunction"},
@@ -128,6 +140,12 @@ def test_executions_have_few_starters_and_watchers(
     assert holders == {"states:StartExecution": starters, "states:DescribeExecution": watchers}
 
 
+def test_the_dialects_alone_assume_roles_each_its_own(aws: Assembly) -> None:
+    functions = aws.functions()
+    holders = {name for name, one in functions.items() if "sts:AssumeRole" in aws.actions(aws.role_of(one))}
+    assert holders == {dialect.function.value for dialect in DIALECTS}
+
+
 def test_only_who_reads_the_workers_answers_may_report_success(aws: Assembly) -> None:
     functions = aws.functions()
     holders = {n for n, f in functions.items() if "states:SendTaskSuccess" in aws.actions(aws.role_of(f))}
@@ -146,11 +164,11 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
 @pytest.mark.parametrize(
     ("queue", "senders"),
     [
-        ("OutcomeQueue", {"JobSteps", "Sweep", "Erase"}),
-        ("StopQueue", {"Erase"}),
-        ("EraseQueue", {"Intake", "Sweep"}),
-        ("DeliveryQueue", {"Webhook"}),
+        ("DeliveryQueue", {"Webhook"} | TELLING),
         ("DeliveryDeadLetters", {"Deliver"}),
+        ("OutcomeQueue", {"Intake", "JobSteps", "Sweep", "Erase"} | CANCELLING),
+        ("StopQueue", {"Erase"} | CANCELLING),
+        ("EraseQueue", {"Intake", "Sweep"} | DELETING),
     ],
 )
 def test_each_queue_has_few_senders(aws: Assembly, queue: str, senders: set[str]) -> None:
@@ -320,12 +338,13 @@ def work_role(aws: Assembly) -> str:
     return name
 
 
-def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
-    role = aws.one("AWS::IAM::Role", "PresignRole")
-    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    api_role = aws.role_of(aws.functions()["AdobeApi"])
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_presign_role_trusts_the_api_alone(aws: Assembly, dialect: Dialect) -> None:
+    start = f"api/{dialect.function.value}DialectPresignRole"
+    (name,) = (key for key in aws.of_type("AWS::IAM::Role") if key.startswith(start))
+    (trust,) = aws.all()[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    api_role = aws.role_of(aws.functions()[dialect.function.value])
     assert trust["Principal"] == {"AWS": {"Fn::GetAtt": [api_role, "Arn"]}}
-    (name,) = (key for key in aws.of_type("AWS::IAM::Role") if "PresignRole" in key)
     statements = list(aws.statements(name.split("/")[1]))
     by_action = {action: json.dumps(s["Resource"]) for s in statements for action in listed(s["Action"])}
     assert "/in/*" in by_action["s3:PutObject"]
@@ -336,6 +355,7 @@ def test_presign_role_trusts_the_api_alone(aws: Assembly) -> None:
         "s3:GetObjectVersion",
         "kms:GenerateDataKey",
         "kms:Decrypt",
+        *(IN_PARTS if dialect.uploads_in_parts else ()),
     }
 
 

@@ -69,7 +69,8 @@ def test_a_disabled_client_is_shut_out_within_half_a_minute(cloud: Cloud, caller
     assert cloud.call("GET", f"{ASSETS}/{UNKNOWN}", headers=caller).status == 404
     bootstrap.client_administration(TABLE).set_disabled(caller["x-api-key"], disabled=True)
     assert LIFETIME.total_seconds() <= 30
-    bootstrap.adobe_services.cache_clear()  # a function container that has remembered nothing
+    for remembered in (bootstrap.adobe_services, bootstrap._known_clients):
+        remembered.cache_clear()  # a function container that has remembered nothing
     assert cloud.call("GET", f"{ASSETS}/{UNKNOWN}", headers=caller).status == 403
 
 

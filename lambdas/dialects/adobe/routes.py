@@ -1,7 +1,5 @@
-"""Adobe's paths. Each handler translates, calls the core once and translates back."""
+"""Adobe's paths, version 1. Each handler translates, calls the core once and translates back."""
 
-import json
-import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -9,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from lambdas.core.errors import DomainError
 from lambdas.core.operations import MODEL_DEFAULT
 from lambdas.core.rates import RateClass
 from lambdas.core.services.enhancements import Wish
@@ -17,20 +14,15 @@ from lambdas.dialects.adobe import ims, translate
 from lambdas.dialects.adobe.protocol import (
     AdobeAsset,
     AdobeAssetRequest,
-    AdobeError,
     AdobeSpeechEnhancement,
     AdobeSpeechEnhancementRequest,
 )
 from lambdas.dialects.adobe.services import AdobeServices
-from lambdas.dialects.common import Route, routes_of
-from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
-
-logger = logging.getLogger(__name__)
+from lambdas.dialects.adobe_words import answers, refusal
+from lambdas.dialects.common import JSON, Route, base_url, from_json, resource_id
+from lambdas.dialects.door import Door, bearer_token, client_of
 
 T = TypeVar("T")
-
-JSON = "application/json"
-RETRY_AFTER_S = 60
 
 V1 = f"{translate.PREFIX}/v1"
 ASSETS = f"{V1}/assets"
@@ -42,15 +34,12 @@ TOKEN = Route("POST", ims.PATH)
 """Answered by a function of its own; its other methods end up here."""
 DOWNLOAD_AS_PRINTED = DOWNLOAD.replace("/v1/", "/api/")
 
-REFUSALS: dict[int, Any] = {
-    status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": AdobeError}}}
-    for status in (401, 403, 404, 422, 429)
-}
+REFUSALS = (401, 403, 404, 422, 429)
 
 
 def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             app.current_event.headers.get("x-api-key"), bearer_token(app)
@@ -58,7 +47,7 @@ def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
         rates=lambda: services().rates,
         rate_class=lambda method, _path: RateClass.ADOBE_CREATE if method == "POST" else RateClass.ADOBE,
         headers=lambda _state: {},
-        refuse=lambda error, fields: _refusal(app, error, fields),
+        refuse=lambda error, fields: refusal(app, error, fields, prefix=translate.PREFIX),
         also=(TOKEN,),
     ).add_to(app)
     _add_assets(app, services)
@@ -66,30 +55,22 @@ def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
     return app
 
 
-def _from_json(text: str) -> Any:
-    """Read a body; what Python cannot read for its size or depth is no valid JSON either."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise json.JSONDecodeError("not readable", "", 0) from None
-
-
 def _add_assets(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
-    @app.post(ASSETS, operation_id="createAsset", summary="Create an asset", responses=_answers(201, AdobeAsset))
+    @app.post(ASSETS, operation_id="adobeCreateAsset", summary="Create an asset", responses=_answers(201, AdobeAsset))
     def create_asset(body: Annotated[AdobeAssetRequest, Body()]) -> Response[AdobeAsset]:
         command = translate.to_create_asset(client_of(app).id, body)
         return _json(HTTPStatus.CREATED, translate.from_asset(services().assets.create(command)))
 
-    @app.get(ASSET, operation_id="getAsset", summary="Get an asset", responses=_answers(200, AdobeAsset))
+    @app.get(ASSET, operation_id="adobeGetAsset", summary="Get an asset", responses=_answers(200, AdobeAsset))
     def get_asset(asset_id: str) -> Response[AdobeAsset]:
-        view = services().assets.show(client_of(app).id, translate.resource_id(asset_id))
+        view = services().assets.show(client_of(app).id, resource_id(asset_id))
         return _json(HTTPStatus.OK, translate.from_asset(view))
 
 
 def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeServices]) -> None:
     @app.post(
         ENHANCEMENTS,
-        operation_id="createSpeechEnhancement",
+        operation_id="adobeCreateSpeechEnhancement",
         summary="Create a speech enhancement",
         responses=_answers(202, AdobeSpeechEnhancement),
     )
@@ -97,62 +78,46 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Callable[[], AdobeS
         asset_id: str, body: Annotated[AdobeSpeechEnhancementRequest, Body()]
     ) -> Response[AdobeSpeechEnhancement]:
         wish = Wish(strength=float(body.strength), model=MODEL_DEFAULT, is_unique=True)
-        job = services().enhancements.request(client_of(app).id, translate.resource_id(asset_id), wish)
+        job = services().enhancements.request(client_of(app).id, resource_id(asset_id), wish)
         return _json(HTTPStatus.ACCEPTED, translate.from_job(job, base_url=_base_url(app, services())))
 
     @app.get(
         ENHANCEMENT,
-        operation_id="getSpeechEnhancement",
+        operation_id="adobeGetSpeechEnhancement",
         summary="Get a speech enhancement",
         responses=_answers(200, AdobeSpeechEnhancement),
     )
     def get_enhancement(asset_id: str, speech_enhancement_id: str) -> Response[AdobeSpeechEnhancement]:
         job = services().enhancements.show(
-            client_of(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
+            client_of(app).id, resource_id(speech_enhancement_id), asset_id=resource_id(asset_id)
         )
         return _json(HTTPStatus.OK, translate.from_job(job, base_url=_base_url(app, services())))
 
     def download(asset_id: str, speech_enhancement_id: str) -> Response[str]:
         url = services().downloads.url(
-            client_of(app).id, translate.resource_id(speech_enhancement_id), asset_id=translate.resource_id(asset_id)
+            client_of(app).id, resource_id(speech_enhancement_id), asset_id=resource_id(asset_id)
         )
         return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
 
-    found: dict[int, Any] = {302: {"description": "The result's short-lived location"}, **REFUSALS}
-    app.get(DOWNLOAD, operation_id="downloadSpeechEnhancement", summary="Download the result", responses=found)(
+    found = _answers(302, None)
+    app.get(DOWNLOAD, operation_id="adobeDownloadSpeechEnhancement", summary="Download the result", responses=found)(
         download
     )
     app.get(
         DOWNLOAD_AS_PRINTED,
-        operation_id="downloadSpeechEnhancementAsPrinted",
+        operation_id="adobeDownloadSpeechEnhancementAsPrinted",
         summary="Download the result, at the path that download_url shows",
         responses=found,
     )(download)
 
 
 def _base_url(app: APIGatewayRestResolver, services: AdobeServices) -> str:
-    """Return the origin of links: as configured, else the request's own domain and stage."""
-    if services.public_base_url:
-        return services.public_base_url.rstrip("/")
-    context = app.current_event.request_context
-    return f"https://{context.domain_name}/{context.stage}"
+    return base_url(app, services.public_base_url)
 
 
-def _answers(status: int, model: type[Any]) -> dict[int, Any]:
-    return {status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": model}}}, **REFUSALS}
+def _answers(status: int, model: type[Any] | None) -> dict[int, Any]:
+    return answers(status, model, REFUSALS)
 
 
 def _json(status: HTTPStatus, body: T) -> Response[T]:
     return Response(status.value, content_type=JSON, body=body)
-
-
-def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:
-    status, code, message = translate.from_error(error)
-    if fields:
-        path = app.current_event.path
-        template = next((route.path for route in routes_of(app) if route.matches_path(path)), path)
-        message = translate.validation_message(template.removeprefix(translate.PREFIX), fields)
-    body = AdobeError(error_code=code, message=message)
-    too_many = status is HTTPStatus.TOO_MANY_REQUESTS
-    headers = {"Retry-After": str(error.retry_after_s or RETRY_AFTER_S)} if too_many else {}
-    return Response(status.value, content_type=JSON, body=json.dumps(body.model_dump()), headers=headers)

@@ -1,13 +1,11 @@
 """What every native route says the same way: answers, their documentation, identifiers."""
 
-import uuid
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
-from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.paging import MAX_LIMIT
 from lambdas.dialects.native.protocol import NativeProblem
 
@@ -38,14 +36,3 @@ def as_json(status: HTTPStatus, body: T, headers: dict[str, str] | None = None) 
 def elsewhere(url: str) -> Response[str]:
     """Answer with a short-lived location that nobody keeps."""
     return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
-
-
-def resource_id(text: str) -> str:
-    """Return a resource's identifier; raises `DomainError` NOT_FOUND if it cannot be one."""
-    try:
-        parsed = str(uuid.UUID(text))
-    except ValueError:
-        parsed = ""
-    if parsed != text.lower():
-        raise DomainError(DomainErrorCode.NOT_FOUND)
-    return parsed

@@ -1,6 +1,5 @@
 """The native API's paths. Each handler translates, calls the core once and translates back."""
 
-import json
 import logging
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -18,6 +17,7 @@ from lambdas.core.services.batches import BatchWish
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
+from lambdas.dialects.common import base_url, from_json
 from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import (
@@ -29,7 +29,6 @@ from lambdas.dialects.native.answers import (
     answers,
     as_json,
     elsewhere,
-    resource_id,
 )
 from lambdas.dialects.native.protocol import (
     EnhancementStatus,
@@ -76,7 +75,7 @@ Key = Annotated[
 
 def build(services: Services) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_from_json)
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             bearer=bearer_token(app), api_key=app.current_event.headers.get("x-api-key")
@@ -94,14 +93,6 @@ def build(services: Services) -> APIGatewayRestResolver:
     _add_usage(app, services)
     add_webhooks(app, services)
     return app
-
-
-def _from_json(text: str) -> Any:
-    """Read a body; what Python cannot read for its size or depth is no valid JSON either."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise json.JSONDecodeError("not readable", "", 0) from None
 
 
 def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
@@ -409,11 +400,7 @@ def _expires_at(services: NativeServices) -> datetime:
 
 
 def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
-    """Return the origin of links: as configured, else the request's own domain and stage."""
-    if services.public_base_url:
-        return services.public_base_url.rstrip("/")
-    context = app.current_event.request_context
-    return f"https://{context.domain_name}/{context.stage}"
+    return base_url(app, services.public_base_url)
 
 
 def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:

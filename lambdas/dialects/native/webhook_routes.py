@@ -8,9 +8,10 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
 from lambdas.core.services.webhooks import CreateWebhook, UpdateWebhook
+from lambdas.dialects.common import resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native import translate
-from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json, resource_id
+from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json
 from lambdas.dialects.native.protocol import (
     NativeDelivery,
     NativeDeliveryPage,

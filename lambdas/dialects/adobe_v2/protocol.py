@@ -1,0 +1,79 @@
+"""The wire models of Adobe's version 2, field by field as its document has them (see SOURCE.md)."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from lambdas.dialects.adobe_words import AssetStatusName, ByteSize, Filename, JobStatusName, MediaType, Moment, Uuid
+
+ASSET_PREFIX = "audio-services:asset:"
+"""Of an asset's identifier, where it is an input."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True)
+
+
+class AdobeV2AssetRequest(_Wire):
+    """Body of ``POST /v2/assets``."""
+
+    file_name: Filename
+    byte_size: ByteSize
+    media_type: MediaType
+
+
+class AdobeV2Asset(_Wire):
+    """An asset."""
+
+    id: Uuid
+    file_name: str
+    upload_url: Annotated[str | None, Field(description="Where to PUT the file; null once it has been uploaded.")]
+    status: AssetStatusName
+    byte_size: Annotated[int | None, Field(ge=0)]
+    media_type: str | None
+    checksum: Annotated[str | None, Field(description="Base64 of the file's MD5, where it was declared.")]
+    updated_at: Moment
+    created_at: Moment
+
+
+class AdobeV2Input(_Wire):
+    """What shall be enhanced."""
+
+    upload_id: Annotated[
+        str, Field(strict=True, description=f"Identifier of the asset, with the prefix `{ASSET_PREFIX}`.")
+    ]
+
+
+class AdobeV2SpeechEnhancementRequest(_Wire):
+    """Body of ``POST /v2/speech-enhancements``."""
+
+    strength: Annotated[
+        float,
+        Field(
+            strict=True,
+            ge=1,
+            le=100,
+            description="Percentage strength of speech enhancement; rounded to the nearest whole number.",
+        ),
+    ]
+    input: AdobeV2Input
+
+
+class AdobeV2Output(_Wire):
+    """Where the result is."""
+
+    url: Annotated[str | None, Field(description="A link of some minutes to the enhanced file.")]
+
+
+class AdobeV2SpeechEnhancement(_Wire):
+    """A speech enhancement."""
+
+    id: Uuid
+    strength: Annotated[int, Field(ge=1, le=100)]
+    model_id: str
+    asset_id: Uuid
+    requested_processing_at: Moment
+    finished_processing_at: Moment | None
+    status: JobStatusName
+    output: Annotated[AdobeV2Output | None, Field(description="null until the status is `succeeded`.")]
