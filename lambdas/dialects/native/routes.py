@@ -17,7 +17,7 @@ from lambdas.core.services.batches import BatchWish
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
-from lambdas.dialects.common import base_url, from_json
+from lambdas.dialects.common import base_url, from_json, resource_id
 from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import (
