@@ -83,6 +83,9 @@ IDS = RandomIds()
 SIDE_BY_SIDE = 32
 """Jobs the sweep looks at at a time: a thousand in some seconds."""
 
+SWEEPER = "sweeper"
+"""Its message group in the queue of admissions."""
+
 RETRIES = Config(
     retries={"mode": "standard", "max_attempts": 3},
     connect_timeout=3,
@@ -218,7 +221,7 @@ def sweep_service() -> SweepService:
         _workflow(settings.state_machine_arn),
         _tasks(),
         _completion(settings, settings.work_bucket),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         _outcomes(settings, settings.outcome_queue_url),
         CLOCK,
         workers=SIDE_BY_SIDE,
@@ -234,7 +237,7 @@ def housekeeping_service() -> HousekeepingService:
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url),
         _outcomes(settings, settings.outcome_queue_url),
         StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
@@ -349,8 +352,8 @@ def _table(name: str) -> "Table":
     return boto3.resource("dynamodb", config=RETRIES).Table(name)
 
 
-def _queue(url: str) -> SqsAdmissionQueue:
-    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url)
+def _queue(url: str, group: str | None = None) -> SqsAdmissionQueue:
+    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url, group)
 
 
 def _workflow(state_machine_arn: str) -> StepFunctionsWorkflow:
