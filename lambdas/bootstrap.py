@@ -113,6 +113,9 @@ IDS = RandomIds()
 SIDE_BY_SIDE = 32
 """Jobs the sweep looks at at a time: a thousand in some seconds."""
 
+SWEEPER = "sweeper"
+"""Its message group in the queue of admissions."""
+
 RETRIES = Config(
     retries={"mode": "standard", "max_attempts": 3},
     connect_timeout=3,
@@ -338,7 +341,7 @@ def sweep_service() -> SweepService:
         _workflow(settings.state_machine_arn),
         _tasks(),
         _completion(settings, settings.work_bucket),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         _outcomes(settings, settings.outcome_queue_url),
         DynamoLaneLog(_table(settings.table)),
         CLOCK,
@@ -356,7 +359,7 @@ def housekeeping_service() -> HousekeepingService:
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         erasing,
         _outcomes(settings, settings.outcome_queue_url),
         DeletionService(_assets(settings), erasing, CLOCK),
@@ -521,8 +524,8 @@ def _table(name: str) -> "Table":
     return boto3.resource("dynamodb", config=RETRIES).Table(name)
 
 
-def _queue(url: str) -> SqsAdmissionQueue:
-    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url)
+def _queue(url: str, group: str | None = None) -> SqsAdmissionQueue:
+    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url, group)
 
 
 def _erasing(url: str) -> SqsEraseQueue:

@@ -69,7 +69,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--lane", choices=("gpu", "cpu"), default="gpu", help="cpu: a cloud without a GPU")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a drill")  # noqa: S311
     parser.add_argument("--over-s", type=float, help="time over which the jobs are asked for (default: 4 s each)")
-    parser.add_argument("--limit-s", type=float, default=300.0, help="for the last jobs (default: %(default)s)")
+    parser.add_argument(
+        "--limit-s", type=float, default=120.0, help="what stands still for so long is stuck (default: %(default)s)"
+    )
     parser.add_argument("--home", type=Path, help="keep the cloud's data and logs there (default: nowhere)")
     parser.add_argument("--port", type=int, default=0, help="of the first of three (default: any that are free)")
     return parser.parse_args()

@@ -15,9 +15,9 @@ from scripts.cli.rest import Access, Api, ApiError, media_type_of
 
 ASSETS = "/audio_services/v1/assets"
 AWAY = frozenset({500, 502, 503, 504})
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 RETRY_S = 1.0
-SETTLED_WITHIN_S = 180.0
+SETTLED_WITHIN_S = 400.0
 UPLOADS_AT_ONCE = 2
 """Of each client."""
 

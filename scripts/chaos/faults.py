@@ -15,7 +15,7 @@ from scripts.chaos.scene import UNREACHABLE, DrillError, Scene
 from scripts.local import launcher
 from scripts.local.emulator import REFUSED_WRITES
 
-MOMENT_WITHIN_S = 240.0
+MOMENT_WITHIN_S = 400.0
 MIDDLE = (1.0, 99.0)
 """Percent done between which a job is half way through: from its first samples until its result is in S3."""
 

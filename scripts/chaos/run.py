@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from scripts.chaos.clips import Recording
 from scripts.chaos.drive import Clients, Ledger, signed_in
 from scripts.chaos.echo import Echo
 from scripts.chaos.faults import Breaker, Canceller, Hit
-from scripts.chaos.scene import UNREACHABLE, DrillError, Rows, Scene
+from scripts.chaos.scene import POLL_S, UNREACHABLE, DrillError, Rows, Scene
 from scripts.cli.jobs import administration_of
 from scripts.cli.rest import Access
 from scripts.local import emulator, launcher
@@ -38,7 +38,7 @@ class Plan:
     over_s
         The time over which the jobs are asked for.
     limit_s
-        How long after the last fault a job may take; one that takes longer is stuck.
+        What no job has come any further for in this time is stuck.
     """
 
     jobs: int
@@ -161,11 +161,21 @@ def _sweeping(scene: Scene) -> Iterator[None]:
 
 
 def _wait_for_ends(scene: Scene, ledger: Ledger, limit_s: float) -> None:
-    def ended() -> bool:
-        ends = {job.id for job in scene.jobs() if job.is_terminal}
-        return all(order.job_id in ends for order in ledger.jobs())
+    """Wait until all jobs have ended, or none has come any further within ``limit_s``."""
+    seen: frozenset[Job] = frozenset()
+    deadline = time.monotonic() + limit_s
+    while not all(order.job_id in _ended(seen) for order in ledger.jobs()):
+        now = frozenset(scene.jobs())
+        if now and now != seen:
+            seen, deadline = now, time.monotonic() + limit_s
+        if time.monotonic() > deadline:
+            scene.say(f"no job has come any further for {limit_s:.0f} s")
+            return
+        time.sleep(POLL_S)
 
-    scene.wait("the end of all jobs", ended, limit_s)
+
+def _ended(jobs: Iterable[Job]) -> set[str]:
+    return {job.id for job in jobs if job.is_terminal}
 
 
 def _wait_until_quiet(scene: Scene) -> None:

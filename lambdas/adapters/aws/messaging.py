@@ -31,10 +31,18 @@ MAX_CAUSE_LENGTH = 32_768
 
 @dataclass(frozen=True)
 class SqsAdmissionQueue:
-    """``admit.fifo``: one message group per client, so that a client's ticks are handled one at a time."""
+    """``admit.fifo``: one message group per client, so that a client's ticks are handled one at a time.
+
+    Attributes
+    ----------
+    group
+        Another group for all ticks: the sweeper's own must not wait behind one whose admission died. Such a message
+        comes again only after the queue's visibility timeout, six minutes, and holds up its group until then.
+    """
 
     client: "SQSClient"
     queue_url: str
+    group: str | None = None
 
     def tick(self, client_id: str) -> None:
         """Say that this client's queue is worth a look."""
@@ -42,7 +50,7 @@ class SqsAdmissionQueue:
             self.client.send_message(
                 QueueUrl=self.queue_url,
                 MessageBody=json.dumps({"client_id": client_id}),
-                MessageGroupId=client_id,
+                MessageGroupId=self.group or client_id,
                 MessageDeduplicationId=str(uuid.uuid4()),  # each tick counts: the queue must never swallow one
             )
 
