@@ -17,7 +17,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load costs sbom lock clean
 .PHONY: synth-all preflight bootstrap diff deploy outputs smoke smoke-endpoint destroy adopt models-mirror
 
 help: ## show the targets
@@ -152,6 +152,12 @@ bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## 
 
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
+
+bench-fairness: setup ## what one client's long queue costs another, on a cloud of its own
+	$(BIN)/python -m scripts.bench_fairness $(ARGS)
+
+load: setup ## calls a second, jobs a minute beside the engine alone, growth; ARGS="--only calls"
+	$(BIN)/python -m scripts.bench_load $(ARGS)
 
 sbom: setup ## bills of materials of what ships, in build/sbom
 	@$(BIN)/python -m scripts.sbom

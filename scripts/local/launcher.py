@@ -146,8 +146,8 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         "--success-topic", outputs[Output.SUCCESS_TOPIC_ARN],
         "--error-topic", outputs[Output.ERROR_TOPIC_ARN],
         "--state-dir", str(cloud.state / "sagemaker"),
-        "--concurrency", str(max(1, (os.cpu_count() or 2) // 2)),
         "--environment", f"CLEARTAKE_ACCESS_FUNCTION={outputs[function_output(FunctionName.ACCESS)]}",
+        "--concurrency", str(lane_concurrency()),
     ]  # fmt: skip
     if _keeps_running(cloud, SAGEMAKER, command):
         return
@@ -157,6 +157,11 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         command,
         environment={**emulator.aws_environment(cloud), "CLEARTAKE_S3_ADDRESSING": "path"},
     )
+
+
+def lane_concurrency() -> int:
+    """Return how many files the look-alike works on at once: the other half of the machine carries the cloud."""
+    return max(1, (os.cpu_count() or 2) // 2)
 
 
 def _fetch_models() -> None:
