@@ -36,6 +36,7 @@ from lambdas.adapters.aws.s3 import (
     S3MultipartUploads,
     s3_config,
 )
+from lambdas.adapters.aws.sources import S3ObjectSink, SqsFetchFailureQueue, SqsFetchQueue
 from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
 from lambdas.adapters.caching import CachingClientRegistry
@@ -61,6 +62,7 @@ from lambdas.core.services.intake import IntakeService
 from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.sources import FetchService, SourceService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.webhooks import WebhookService
@@ -73,6 +75,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
@@ -320,6 +323,29 @@ def delivery_service() -> DeliveryService:
 def waiting_deliveries() -> SqsDelivery:
     """Wire the queue of deliveries as its consumer sees it."""
     return SqsDelivery(boto3.client("sqs", config=RETRIES), DeliverSettings.read(os.environ).delivery_queue_url)
+
+
+@lru_cache
+def fetch_service() -> FetchService:
+    """Wire the fetching of recordings."""
+    settings = FetchSettings.read(os.environ)
+    return FetchService(
+        Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
+        SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
+    )
+
+
+@lru_cache
+def waiting_fetches() -> SqsDelivery:
+    """Wire the queue of recordings to fetch as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), FetchSettings.read(os.environ).fetch_queue_url)
+
+
+def source_service(settings: Settings, *, fetch_queue_url: str, allow_loopback: bool = False) -> SourceService:
+    """Wire the registering of recordings to fetch, for dialects."""
+    queue = SqsFetchQueue(boto3.client("sqs", config=RETRIES), fetch_queue_url)
+    return SourceService(_assets(settings), queue, EgressPolicy(allow_loopback=allow_loopback), CLOCK, IDS)
 
 
 def webhook_service(

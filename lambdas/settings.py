@@ -146,3 +146,15 @@ class DeliverSettings(Settings):
     allow_loopback: bool = False
     """True on one machine only, where receivers are the machine's own."""
     webhook_retry_delays_s: Json[tuple[float, ...]] = RETRY_DELAYS_S
+
+
+class FetchSettings(Settings):
+    """Of the function that fetches recordings."""
+
+    table: str = ""
+    """It sees none."""
+    audio_bucket: str
+    fetch_queue_url: str
+    fetch_failure_queue_url: str
+    allow_loopback: bool = False
+    """True on one machine only."""

@@ -162,6 +162,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "auto_enhance": json.dumps({"strength": wanted.strength, "model": wanted.model}) if wanted else None,
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "erase_again_at": _text_or_none(asset.erase_again_at),
+        "is_fetched": asset.is_fetched,
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -195,6 +196,7 @@ def to_asset(item: Item) -> Asset:
         if parts
         else None,
         erase_again_at=_moment_or_none(item, "erase_again_at"),
+        is_fetched=bool(item.get("is_fetched", False)),
         version=int(item["version"]),
     )
 

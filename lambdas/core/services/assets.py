@@ -52,7 +52,7 @@ class AssetService:
         return self._view(existing_asset(self.assets, client_id, asset_id))
 
     def _view(self, asset: Asset) -> AssetView:
-        one_put = asset.is_waiting and asset.multipart is None
+        one_put = asset.is_waiting and asset.multipart is None and not asset.is_fetched
         return AssetView(asset, self.storage.upload_url(asset) if one_put else None)
 
 
