@@ -10,7 +10,7 @@ from lambdas import bootstrap
 from lambdas.core.assets import Asset, AssetStatus, AutoEnhance
 from lambdas.core.services.sources import CreateFromUrl
 from lambdas.entrypoints import fetch, intake
-from lambdas.settings import IntakeSettings
+from lambdas.settings import Settings
 from tests.integration.cloud import AUDIO, Cloud, Context
 from tests.integration.conftest import GOOD
 from tests.ports.conftest import TABLE
@@ -25,7 +25,7 @@ class Fetching:
     client_id: str
 
     def create(self, url: str, auto: AutoEnhance | None = None) -> Asset:
-        settings = IntakeSettings.model_construct(table=TABLE, retention_days=30)
+        settings = Settings(table=TABLE)
         service = bootstrap.source_service(settings, fetch_queue_url=self.queue_url, allow_loopback=True)
         return service.create(CreateFromUrl(self.client_id, url, auto_enhance=auto))
 

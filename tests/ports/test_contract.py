@@ -76,7 +76,9 @@ def the_client(stores: Stores, client_id: str = "c1") -> Client:
 
 class TestAssets:
     def test_what_is_stored_comes_back(self, stores_: Stores) -> None:
-        asset = an_asset(auto_enhance=AutoEnhance(12.5, "dfn3"), checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==")
+        asset = an_asset(
+            auto_enhance=AutoEnhance(12.5, "dfn3"), checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==", is_fetched=True
+        )
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset
 
