@@ -15,6 +15,7 @@ class Output(StrEnum):
     STOP_QUEUE_URL = "StopQueueUrl"
     OUTCOME_QUEUE_URL = "OutcomeQueueUrl"
     ERASE_QUEUE_URL = "EraseQueueUrl"
+    FETCH_QUEUE_URL = "FetchQueueUrl"
     DELIVERY_QUEUE_URL = "DeliveryQueueUrl"
     SUCCESS_TOPIC_ARN = "SuccessTopicArn"
     ERROR_TOPIC_ARN = "ErrorTopicArn"

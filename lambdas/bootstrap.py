@@ -47,6 +47,7 @@ from lambdas.adapters.aws.s3 import (
     S3MultipartUploads,
     s3_config,
 )
+from lambdas.adapters.aws.sources import S3ObjectSink, SqsFetchFailureQueue, SqsFetchQueue
 from lambdas.adapters.aws.sts import StsIssuer
 from lambdas.adapters.aws.telemetry import EmfTelemetry
 from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
@@ -77,6 +78,7 @@ from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.rates import RateLimiter
+from lambdas.core.services.sources import FetchService, SourceService
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
@@ -95,6 +97,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
@@ -175,7 +178,8 @@ def native_services() -> NativeServices:
         webhook_key_id=settings.webhook_key_id,
         allow_loopback=settings.allow_loopback,
     )
-    submissions = SubmissionService(asset_service, upload_service(), enhancements, webhooks, IDS)
+    sources = source_service(settings, fetch_queue_url=settings.fetch_queue_url, allow_loopback=settings.allow_loopback)
+    submissions = SubmissionService(asset_service, upload_service(), sources, enhancements, webhooks, IDS)
     outcomes = _outcomes(settings, settings.outcome_queue_url)
     batches = DynamoBatchStore(table, Retention(settings.retention_days))
     return NativeServices(
@@ -420,6 +424,29 @@ def delivery_service() -> DeliveryService:
 def waiting_deliveries() -> SqsDelivery:
     """Wire the queue of deliveries as its consumer sees it."""
     return SqsDelivery(boto3.client("sqs", config=RETRIES), DeliverSettings.read(os.environ).delivery_queue_url)
+
+
+@lru_cache
+def fetch_service() -> FetchService:
+    """Wire the fetching of recordings."""
+    settings = FetchSettings.read(os.environ)
+    return FetchService(
+        Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
+        SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
+    )
+
+
+@lru_cache
+def waiting_fetches() -> SqsDelivery:
+    """Wire the queue of recordings to fetch as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), FetchSettings.read(os.environ).fetch_queue_url)
+
+
+def source_service(settings: Settings, *, fetch_queue_url: str, allow_loopback: bool = False) -> SourceService:
+    """Wire the registering of recordings to fetch, for dialects."""
+    queue = SqsFetchQueue(boto3.client("sqs", config=RETRIES), fetch_queue_url)
+    return SourceService(_assets(settings), queue, EgressPolicy(allow_loopback=allow_loopback), CLOCK, IDS)
 
 
 def webhook_service(

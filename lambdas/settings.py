@@ -61,8 +61,11 @@ class ApiSettings(Settings):
     """Of a dialect whose clients can delete."""
     delivery_queue_url: str = ""
     webhook_key_id: str = ""
+    """Of a dialect whose clients can have webhooks."""
+    fetch_queue_url: str = ""
+    """Of a dialect whose clients can name URLs."""
     allow_loopback: bool = False
-    """Of a dialect whose clients can have webhooks; loopback only on one machine."""
+    """On one machine only: clients' URLs may lead to the machine itself."""
 
 
 class TokenSettings(Settings):
@@ -168,3 +171,15 @@ class DeliverSettings(Settings):
     allow_loopback: bool = False
     """True on one machine only, where receivers are the machine's own."""
     webhook_retry_delays_s: Json[tuple[float, ...]] = RETRY_DELAYS_S
+
+
+class FetchSettings(Settings):
+    """Of the function that fetches recordings."""
+
+    table: str = ""
+    """It sees none."""
+    audio_bucket: str
+    fetch_queue_url: str
+    fetch_failure_queue_url: str
+    allow_loopback: bool = False
+    """True on one machine only."""

@@ -46,6 +46,7 @@ class DialectFunction(Construct):
         admit_queue: sqs.IQueue,
         queues: JobQueues,
         deliveries: sqs.IQueue,
+        fetching: sqs.IQueue,
         webhook_key: kms.IKey,
     ) -> None:
         name = dialect.function
@@ -57,11 +58,11 @@ class DialectFunction(Construct):
             assumed_by=iam.ArnPrincipal(role.role_arn),
             description=f"Signs links to audio for {name.value}",
         )
-        messages = _messages(dialect, queues, deliveries)
+        messages = _messages(dialect, queues, deliveries, fetching)
         webhooks = {"webhook_key_id": webhook_key.key_id} if dialect.has_webhooks else {}
-        if dialect.has_webhooks and config.local:
-            webhooks["allow_loopback"] = "true"
         local = {"s3_public_endpoint": S3_URL_PLACEHOLDER} if config.local else {}
+        if config.local and (dialect.has_webhooks or dialect.fetches):
+            local["allow_loopback"] = "true"
         environment = settings_environment(
             ApiSettings,
             config,
@@ -102,12 +103,15 @@ class DialectFunction(Construct):
             accept_objects(self.presign_role, audio, prefix)
 
 
-def _messages(dialect: Dialect, queues: JobQueues, deliveries: sqs.IQueue) -> Mapping[str, sqs.IQueue]:
+def _messages(
+    dialect: Dialect, queues: JobQueues, deliveries: sqs.IQueue, fetching: sqs.IQueue
+) -> Mapping[str, sqs.IQueue]:
     """Return the queues that what the dialect's clients can do needs, by setting."""
     cancelling = {"stop_queue_url": queues.stop, "outcome_queue_url": queues.outcome} if dialect.cancels else {}
     deleting = {"erase_queue_url": queues.erase} if dialect.deletes else {}
     telling = {"delivery_queue_url": deliveries} if dialect.has_webhooks else {}
-    return {**cancelling, **deleting, **telling}
+    fetched = {"fetch_queue_url": fetching} if dialect.fetches else {}
+    return {**cancelling, **deleting, **telling, **fetched}
 
 
 def token_function(

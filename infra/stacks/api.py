@@ -34,6 +34,7 @@ class ApiStack(BaseStack):
                 admit_queue=engine.admit_queue,
                 queues=engine.queues,
                 deliveries=engine.webhooks.queue,
+                fetching=engine.fetching.queue,
                 webhook_key=data.webhook_key,
             )
             for dialect in DIALECTS

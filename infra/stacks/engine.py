@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.constructs.cpu_lane import cpu_lane
+from infra.constructs.fetching import Fetching
 from infra.constructs.functions import ServiceFunction
 from infra.constructs.gpu_endpoint import GpuEndpoint
 from infra.constructs.images import container_images
@@ -21,7 +22,7 @@ from infra.constructs.work_role import WorkRole
 from infra.outputs import Output
 from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
-from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT, FAN_OUT
+from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT, FAN_OUT, FunctionName
 
 ADMISSIONS_AT_ONCE = 2
 """The fewest that Lambda offers. Each round serves all clients: rounds side by side fight for the same rows."""
@@ -69,20 +70,23 @@ class EngineStack(BaseStack):
         self.webhooks = Webhooks(
             self, "Webhooks", config, table=data.table, key=data.webhook_key, outcomes=self.queues.outcome
         )
+        intake = steps[FunctionName.INTAKE]
+        self.fetching = Fetching(self, "Fetching", config, audio=data.audio, key=data.data_key, intake=intake)
         self.dead_letters: tuple[sqs.Queue, ...] = (
             admit_dead_letters,
             trigger.dead_letters,
             lost_notices,
             sweeping.dead_letters,
             self.webhooks.dead_letters,
+            *self.fetching.dead_letters,
             *self.queues.dead_letters,
         )
         cpu = cpu_lane(self, config, keys=keys, notices=self.notices, image=cpu_image)
         fan_out = Workflow(self, config, FAN_OUT, {cpu.name: cpu}, physical_name=config.fan_out_name)
         self.fan_out = fan_out.machine
         self.notices.deliver_fan_out(self.fan_out, complete, lost_notices)
-        telling = (self.webhooks.announce, self.webhooks.deliver)
-        self.watched = (admit, sweep, complete, erase, cpu, keys.access, *telling, *steps.values())
+        outward = (self.webhooks.announce, self.webhooks.deliver, self.fetching.fetch)
+        self.watched = (admit, sweep, complete, erase, cpu, keys.access, *outward, *steps.values())
         if images and images.gpu:
             GpuEndpoint(
                 self,
@@ -101,6 +105,7 @@ class EngineStack(BaseStack):
         publish(self, Output.STOP_QUEUE_URL, self.queues.stop.queue_url)
         publish(self, Output.OUTCOME_QUEUE_URL, self.queues.outcome.queue_url)
         publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
+        publish(self, Output.FETCH_QUEUE_URL, self.fetching.queue.queue_url)
         publish(self, Output.DELIVERY_QUEUE_URL, self.webhooks.queue.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)

@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 
 from lambdas.core.egress import (
     EgressPolicy,
+    Fetched,
     ForbiddenUrlError,
     NoAnswerError,
     Target,
@@ -48,26 +49,6 @@ def resolved(host: str, port: int) -> Sequence[str]:
 def connected(address: str, port: int, timeout_s: float) -> socket.socket:
     """Return a connection to an address; a name is never looked up here."""
     return socket.create_connection((address, port), timeout=timeout_s)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """An answer whose body is still on its way.
-
-    Attributes
-    ----------
-    url
-        Where it came from in the end.
-    headers
-        With lower-case names.
-    chunks
-        The body, piece by piece; raises `NoAnswerError` where it breaks off and `TooLargeError` where it never ends.
-    """
-
-    url: str
-    status_code: int
-    headers: Mapping[str, str]
-    chunks: Iterator[bytes]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ each call (``lambdas.adapters.egress`` then connects to exactly the address that
 
 import ipaddress
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -125,6 +126,26 @@ class Target:
     def url(self) -> str:
         """The whole URL again, normalised."""
         return f"{'https' if self.is_tls else 'http'}://{self.authority}{self.path}"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An answer whose body is still on its way.
+
+    Attributes
+    ----------
+    url
+        Where it came from in the end.
+    headers
+        With lower-case names.
+    chunks
+        The body, piece by piece; raises `NoAnswerError` where it breaks off and `TooLargeError` where it never ends.
+    """
+
+    url: str
+    status_code: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
 
 
 def target_of(url: str, policy: EgressPolicy) -> Target:

@@ -97,6 +97,7 @@ class FunctionName(StrEnum):
     ERASE = "Erase"
     WEBHOOK = "Webhook"
     DELIVER = "Deliver"
+    FETCH = "Fetch"
 
 
 @dataclass(frozen=True)

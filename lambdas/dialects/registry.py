@@ -29,6 +29,7 @@ DIALECTS: tuple[Dialect, ...] = (
         deletes=True,
         uploads_in_parts=True,
         has_webhooks=True,
+        fetches=True,
     ),
 )
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.bootstrap import webhook_service
+from lambdas.bootstrap import source_service, webhook_service
+from lambdas.core.services.sources import SourceService
 from lambdas.core.services.webhooks import WebhookService
+from lambdas.settings import Settings
 from tests.e2e.cloud import REPO, Api, Cloud
 
 _counted = {"requests": 0, "executions": 0}
@@ -66,8 +68,8 @@ def recording() -> bytes:
 
 
 @pytest.fixture
-def webhooks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> WebhookService:
-    """Return the administration of webhooks as the service itself wires it."""
+def administrator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process itself be the service, with the administrator's rights."""
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.emulator_port}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -75,12 +77,24 @@ def webhooks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> WebhookService:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def webhooks(cloud: Cloud, administrator: None) -> WebhookService:
+    """Return the administration of webhooks as the service itself wires it."""
     return webhook_service(
         cloud.outputs["TableName"],
         delivery_queue_url=cloud.outputs["DeliveryQueueUrl"],
         webhook_key_id=cloud.outputs["WebhookKeyId"],
         allow_loopback=True,
     )
+
+
+@pytest.fixture
+def sources(cloud: Cloud, administrator: None) -> SourceService:
+    """Return the registering of recordings by URL as the service itself wires it."""
+    settings = Settings(table=cloud.outputs["TableName"])
+    return source_service(settings, fetch_queue_url=cloud.outputs["FetchQueueUrl"], allow_loopback=True)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

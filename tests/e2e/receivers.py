@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +28,8 @@ class Inbox:
 
 @contextmanager
 def inbox(*statuses: int) -> Iterator[Inbox]:
+    """Take what is POSTed, and answer with ``statuses`` in turn."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -38,16 +40,10 @@ def inbox(*statuses: int) -> Iterator[Inbox]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Inbox(f"http://127.0.0.1:{server.server_port}/in", list(statuses))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    found = Inbox("", list(statuses))
+    with _served(Handler) as url:
+        found.url = f"{url}/in"
         yield found
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def until(what: Callable[[], bool]) -> None:
@@ -55,3 +51,36 @@ def until(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < deadline, "nobody was told in time"
         time.sleep(0.1)
+
+
+@contextmanager
+def library(files: Mapping[str, tuple[str, bytes]]) -> Iterator[str]:
+    """Serve files, each with its media type, and yield the base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, data = files.get(self.path, ("text/plain", b""))
+            self.send_response(200 if data else 404)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with _served(Handler) as url:
+        yield url
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

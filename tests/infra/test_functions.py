@@ -14,6 +14,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
@@ -36,6 +37,7 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.ERASE: EraseSettings,
     FunctionName.WEBHOOK: WebhookSettings,
     FunctionName.DELIVER: DeliverSettings,
+    FunctionName.FETCH: FetchSettings,
 }
 IN_THE_IMAGE = {FunctionName.PROBE, FunctionName.ENHANCE_CPU}
 LOCAL_ONLY = {"CLEARTAKE_LOCAL_PYTHON"}

@@ -6,6 +6,43 @@ from infra.variants import OTHERWISE, aws_only, differing_properties, surplus
 from lambdas.core.workflow import FunctionName
 from tests.infra.templates import Assembly
 
+AWS_ONLY = {
+    # The GPU lane and its scaling
+    "AWS::SageMaker::Model": 1,
+    "AWS::SageMaker::EndpointConfig": 1,
+    "AWS::SageMaker::Endpoint": 1,
+    "AWS::ApplicationAutoScaling::ScalableTarget": 1,
+    "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
+    "AWS::IAM::Role": 1,
+    "AWS::IAM::Policy": 1,
+    "AWS::CloudWatch::Alarm": 3,
+    # The firewall and its log
+    "AWS::WAFv2::WebACL": 1,
+    "AWS::WAFv2::WebACLAssociation": 1,
+    "AWS::WAFv2::LoggingConfiguration": 1,
+    "AWS::Logs::LogGroup": 1,
+    # TLS only, and access logs
+    "AWS::S3::Bucket": 1,
+    "AWS::S3::BucketPolicy": 3,
+    "AWS::SQS::QueuePolicy": 14,
+    "AWS::SNS::TopicPolicy": 2,
+}
+
+DIFFERENT_PROPERTIES = {
+    ("AWS::Lambda::Function", "Architectures"),
+    ("AWS::Lambda::Function", "Code"),
+    ("AWS::Lambda::Function", "Environment"),
+    ("AWS::Lambda::Function", "Handler"),
+    ("AWS::Lambda::Function", "ImageConfig"),
+    ("AWS::Lambda::Function", "PackageType"),
+    ("AWS::Lambda::Function", "Runtime"),
+    ("AWS::CloudWatch::Dashboard", "DashboardBody"),  # the GPU's graphs
+    ("AWS::IAM::Policy", "PolicyDocument"),  # answering task tokens names no machine; ARNs name the account
+    ("AWS::S3::Bucket", "LoggingConfiguration"),
+    ("AWS::SNS::TopicPolicy", "PolicyDocument"),  # TLS only
+    ("AWS::SQS::QueuePolicy", "PolicyDocument"),  # TLS only
+}
+
 
 def test_resource_types_that_exist_only_in_aws(aws: Assembly, local: Assembly) -> None:
     assert surplus(aws.all(), local.all()) == aws_only()

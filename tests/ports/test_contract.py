@@ -89,7 +89,11 @@ def the_client(stores: Stores, client_id: str = "c1") -> Client:
 class TestAssets:
     def test_what_is_stored_comes_back(self, stores_: Stores) -> None:
         asset = an_asset(
-            waiting_job_id="j9", checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==", retain_until=NOW, request_sha256="0" * 64
+            waiting_job_id="j9",
+            checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==",
+            retain_until=NOW,
+            request_sha256="0" * 64,
+            is_fetched=True,
         )
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gpu_container.contract import AudioFacts, Dereverb, ObjectRef, ProbeResult, WorkResult
+from lambdas.adapters.memory.sources import MemoryFetchQueue
 from lambdas.adapters.memory.stores import (
     MemoryAssetStore,
     MemoryAttemptStore,
@@ -57,6 +58,7 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.sources import SourceService
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
@@ -124,7 +126,10 @@ class World:
             self.clock,
             self.ids,
         )
-        self.submissions = SubmissionService(self.assets, self.uploads, self.enhancements, self.webhooks, self.ids)
+        self.sources = SourceService(self.asset_store, MemoryFetchQueue(), EgressPolicy(), self.clock, self.ids)
+        self.submissions = SubmissionService(
+            self.assets, self.uploads, self.sources, self.enhancements, self.webhooks, self.ids
+        )
         self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
         self.listing = JobListing(self.jobs, self.clock)
         self.admission = AdmissionService(

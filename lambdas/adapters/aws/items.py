@@ -206,6 +206,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "request_sha256": asset.request_sha256,
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "erase_again_at": _text_or_none(asset.erase_again_at),
+        "is_fetched": asset.is_fetched,
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -248,6 +249,7 @@ def to_asset(item: Item) -> Asset:
         if parts
         else None,
         erase_again_at=_moment_or_none(item, "erase_again_at"),
+        is_fetched=bool(item.get("is_fetched", False)),
         version=int(item["version"]),
     )
 

@@ -7,11 +7,12 @@ from lambdas.core.jobs import Job
 from lambdas.core.ports import IdFactory
 from lambdas.core.services.assets import AssetService, AssetView, CreateAsset
 from lambdas.core.services.enhancements import EnhancementService, Wish
+from lambdas.core.services.sources import CreateFromUrl, SourceService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.webhooks import WebhookService
 
-Source = str | CreateAsset
-"""An asset's id, or what is going to be uploaded."""
+Source = str | CreateAsset | CreateFromUrl
+"""An asset's id, what is going to be uploaded, or what is going to be fetched."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SubmissionService:
 
     assets: AssetService
     uploads: UploadService
+    sources: SourceService
     enhancements: EnhancementService
     webhooks: WebhookService
     ids: IdFactory
@@ -59,8 +61,10 @@ class SubmissionService:
         view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
         return Submitted(self.enhancements.expect(view.asset, named), view, secret)
 
-    def register(self, command: CreateAsset) -> AssetView:
+    def register(self, command: CreateAsset | CreateFromUrl) -> AssetView:
         """Register a recording, whichever way it is going to come."""
+        if isinstance(command, CreateFromUrl):
+            return self.assets.view(self.sources.create(command))
         if command.in_parts:
             return self.assets.view(self.uploads.create(command))
         return self.assets.create(command)

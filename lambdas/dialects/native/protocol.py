@@ -140,6 +140,25 @@ class NativeAssetRequest(NativeUploadRequest):
     retain_hours: RetainHours | None = None
 
 
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        description="Public https address.",
+        examples=["https://example.com/talk.wav"],
+    ),
+    AfterValidator(_unicode),
+]
+
+
+class NativeUrlSource(_Asked):
+    """A recording at a public https URL."""
+
+    href: Url
+    filename: Filename | None = None
+
+
 class NativeSource(_Asked):
     """Where the recording is: exactly one of the fields."""
 
@@ -149,10 +168,14 @@ class NativeSource(_Asked):
         Field(description="A recording that you upload next; the enhancement starts by itself when it is there."),
     ] = None
 
+    url: Annotated[
+        NativeUrlSource | None, Field(description="A recording that we fetch; the enhancement starts by itself then.")
+    ] = None
+
     @model_validator(mode="after")
     def _exactly_one(self) -> "NativeSource":
-        if sum(value is not None for value in (self.asset_id, self.upload)) != 1:
-            msg = "exactly one of asset_id and upload has to be given"
+        if sum(value is not None for value in (self.asset_id, self.upload, self.url)) != 1:
+            msg = "exactly one of asset_id, upload and url has to be given"
             raise ValueError(msg)
         return self
 
@@ -200,16 +223,6 @@ Strength = Annotated[
 Secret = Annotated[
     str,
     Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", max_length=120, description="Your own signing secret; else you get one."),
-]
-Url = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=2048,
-        description="Public https address.",
-        examples=["https://example.com/hooks/cleartake"],
-    ),
-    AfterValidator(_unicode),
 ]
 EventName = Literal["*", "enhancement.succeeded", "enhancement.failed", "enhancement.cancelled"]
 Description = Annotated[str, Field(max_length=200), AfterValidator(_unicode)]
@@ -264,8 +277,8 @@ class NativeEnhancementRequest(_Asked):
 
     @model_validator(mode="after")
     def _retention_is_the_uploads(self) -> "NativeEnhancementRequest":
-        if self.retain_hours is not None and self.source.upload is None:
-            msg = "retain_hours is for a source that is uploaded; an asset has its own"
+        if self.retain_hours is not None and self.source.asset_id is not None:
+            msg = "retain_hours is for a new recording; an asset has its own"
             raise ValueError(msg)
         return self
 

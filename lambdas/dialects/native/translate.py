@@ -15,6 +15,7 @@ from lambdas.core.services.assets import AssetView, CreateAsset
 from lambdas.core.services.batches import BatchView
 from lambdas.core.services.enhancements import Artifact, Wish
 from lambdas.core.services.listing import JobView
+from lambdas.core.services.sources import CreateFromUrl
 from lambdas.core.services.submission import JobWebhook, Source, Submitted
 from lambdas.core.services.uploads import PartLink, UploadProgress
 from lambdas.core.uploads import PartPlan
@@ -128,6 +129,8 @@ def to_source(client_id: str, source: NativeSource, *, retain_hours: int | None)
     """Read where the recording is."""
     if source.upload is not None:
         return to_create_asset(client_id, source.upload, retain_hours=retain_hours, key=None)
+    if source.url is not None:
+        return CreateFromUrl(client_id, source.url.href, source.url.filename, retain_hours)
     return source.asset_id or ""
 
 
