@@ -221,7 +221,7 @@ def save_often() -> None:
     Rows and messages are in journals besides. What a kill still loses is what Step Functions has begun since: the
     sweeper finds its jobs and uploads.
     """
-    save, lock = app.save_all, threading.Lock()
+    save, load, lock = app.save_all, app._load_persisted_state, threading.Lock()  # noqa: SLF001
     journals = (journal_of(dynamodb, "dynamodb", ROW_CHANGES), journal_of(sqs, "sqs", SENDING))
     for journal in journals:
         journal.begin()
@@ -237,9 +237,14 @@ def save_often() -> None:
             time.sleep(AUTOSAVE_S)
             app.save_all(app._build_persistence_save_dict())  # noqa: SLF001
 
+    def load_and_keep_saving() -> None:
+        load()
+        # Not before: on a busy machine loading takes longer than the first period, and nothing would replace all.
+        threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
+
     app.save_all = save_alone
+    app._load_persisted_state = load_and_keep_saving  # noqa: SLF001
     logging.getLogger("persistence").setLevel(logging.WARNING)
-    threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
 
 
 def refuse_writes_on_request() -> None:

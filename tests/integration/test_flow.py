@@ -18,7 +18,6 @@ from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.execution import JobRef
 from lambdas.core.services.failures import NO_CAPACITY, classify
-from lambdas.core.services.submission import SubmissionService
 from lambdas.core.workflow import GPU_START_LIMIT_S, SWEEP_INTERVAL_S
 from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
 from tests.integration.conftest import FACTS, GOOD, POISON, pretend_work
@@ -240,8 +239,7 @@ def test_one_at_a_time_is_adobes_order(cloud: Cloud) -> None:
 
 def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, caller: dict[str, str]) -> None:
     command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav")
-    services = bootstrap.adobe_services()
-    submissions = SubmissionService(services.assets, bootstrap.upload_service(), services.enhancements, bootstrap.IDS)
+    submissions = bootstrap.native_services().submissions
     made = submissions.submit(command.client_id, command, Wish(strength=80))
     assert made.asset is not None
     asset = made.asset.asset

@@ -253,3 +253,17 @@ def test_a_tag_that_the_caller_has_not_names_nothing(seen: Any) -> None:
 def test_statements_without_variables_are_left_alone(seen: Any) -> None:
     plain = Statement(["*"], {"StringLike": {"s3:prefix": "in/*"}})
     assert seen(plain)[0] is plain
+
+
+def test_nothing_is_saved_before_what_was_saved_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the first save came while the state was still being loaded: it replaced all with nothing."""
+    done: list[str] = []
+    service = SimpleNamespace(handle_request=None, get_state=None, _restore_state=None)
+    fake = SimpleNamespace(save_all=None, _load_persisted_state=lambda: done.append("loaded"))
+    for name, stand_in in (("app", fake), ("dynamodb", service), ("sqs", service)):
+        monkeypatch.setattr(ministack_serve, name, stand_in, raising=False)
+    begun = SimpleNamespace(start=lambda: done.append("saving begun"))
+    monkeypatch.setattr(threading, "Thread", lambda **_: begun)
+    ministack_serve.save_often()
+    fake._load_persisted_state()
+    assert done == ["loaded", "saving begun"]
