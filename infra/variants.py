@@ -45,7 +45,7 @@ AWS_ONLY: Final[Mapping[str, Mapping[str, int]]] = {
     "TLS only, and access logs": {
         "AWS::S3::Bucket": 1,
         "AWS::S3::BucketPolicy": 3,
-        "AWS::SQS::QueuePolicy": 10,
+        "AWS::SQS::QueuePolicy": 14,
         "AWS::SNS::TopicPolicy": 2,
     },
 }
