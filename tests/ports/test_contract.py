@@ -130,7 +130,7 @@ class TestAssets:
     def test_assets_that_wait_for_their_bytes_are_found_by_their_age(self, stores_: Stores) -> None:
         for number in range(4):
             stores_.assets.add(an_asset(f"a{number}", created_at=NOW + timedelta(seconds=number)))
-        stores_.assets.save(an_asset("a1", created_at=NOW + timedelta(seconds=1)).deleted(NOW))
+        stores_.assets.save(an_asset("a1", created_at=NOW + timedelta(seconds=1)).deleted(NOW, erase_again_at=NOW))
         found = stores_.assets.waiting(since=NOW, before=NOW + timedelta(seconds=3))
         assert {asset.id for asset in found} == {"a0", "a2"}
 
