@@ -31,7 +31,7 @@ from gpu_container.engine.audio_io import Decoding, Encoding, decode, encode
 from gpu_container.engine.blocks import Pair, PairQueue
 from gpu_container.engine.byte_io import ByteSink, ByteSource, FileSink, FileSource
 from gpu_container.engine.enhancer import Enhancer
-from gpu_container.engine.errors import EngineError
+from gpu_container.engine.errors import EngineError, stop_if_cancelled
 from gpu_container.engine.finish import Finish
 from gpu_container.engine.formats import AudioFormat, OutputSpec, output_spec
 from gpu_container.engine.loudness import LoudnessMeter
@@ -165,8 +165,7 @@ class _Hooks:
     is_cancelled: Callable[[], bool] | None
 
     def stop_if_cancelled(self) -> None:
-        if self.is_cancelled and self.is_cancelled():
-            raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
+        stop_if_cancelled(self.is_cancelled)
 
 
 @dataclass
