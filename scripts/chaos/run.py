@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.outputs import Output
 from lambdas.core.clients import DEFAULT_MAX_ACTIVE
 from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.rates import RateClass
 from lambdas.core.workflow import SWEEP_INTERVAL_S, FunctionName
 from scripts.chaos import account, clips
 from scripts.chaos.account import Account, Line
@@ -137,7 +138,11 @@ def _clients(scene: Scene) -> list[Access]:
     from lambdas.bootstrap import client_administration  # noqa: PLC0415 - reads the environment that was just set
 
     administration = client_administration(scene.outputs[Output.TABLE_NAME])
-    made = [administration.create(f"chaos-{number}", max_active=DEFAULT_MAX_ACTIVE) for number in range(CLIENTS)]
+    unhurried = dict.fromkeys(RateClass, 1_000_000)
+    made = [
+        administration.create(f"chaos-{number}", max_active=DEFAULT_MAX_ACTIVE, rate_limits=unhurried)
+        for number in range(CLIENTS)
+    ]
     return [Access(scene.cloud.base_url, client.id, secret) for client, secret in made]
 
 
