@@ -16,6 +16,9 @@ from scripts.local.paths import HOST, REPO, LauncherError
 
 POLL_S = 0.05
 
+PORT_KEPT_S = 3.0
+"""So long a dead process may keep its port: on a busy machine its last threads end after it."""
+
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process has started: only a parent can reap, and a child not reaped still looks alive."""
 
@@ -141,7 +144,10 @@ def tail(path: Path, lines: int = 12) -> str:
 
 
 def require_free_port(port: int, variable: str, what: str) -> None:
-    """Raise with the remedy if ``port`` is taken."""
+    """Raise with the remedy if ``port`` is taken, and not by one that was killed a moment ago."""
+    deadline = time.monotonic() + PORT_KEPT_S
+    while not _is_port_free(port) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
     if not _is_port_free(port):
         # The neighbour must be free as well: the default of one port is the number after another's.
         free = next(other for other in range(port + 1, 65_535) if _is_port_free(other) and _is_port_free(other + 1))
