@@ -466,11 +466,9 @@ def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Ite
 
 
 def _kept_too(pairs: Iterator[Pair], keeper: WetWriter | None) -> Iterator[Pair]:
-    """Pass pairs on, and write their wet half to where it is kept."""
+    """Pass pairs on, and write their wet half to where it is kept: the result is the same as from there."""
     for dry, wet in pairs:
-        if keeper:
-            keeper.write(wet)
-        yield dry, wet
+        yield dry, keeper.write(wet) if keeper else wet
 
 
 def _draw(measured: Measured) -> Pictures | None:

@@ -20,7 +20,8 @@ from gpu_container.engine.stft import HOP, RATE_HZ, Real
 HEADROOM: Final = np.float32(0.5)
 """Kept as 24-bit FLAC at half level: what whole samples give does not pass +6 dBFS by much, and rarely."""
 
-_FLAC: Final = AudioFormat("flac", "flac", 48_000, 1, bits=24)
+_FLAC_BITS: Final = 24
+_FLAC: Final = AudioFormat("flac", "flac", 48_000, 1, bits=_FLAC_BITS)
 _FLOAT: Final = AudioFormat("wav", "float", 48_000, 1, subtype="FLOAT", major="RF64")
 """For recordings that themselves hold any level: some are recorded far beyond full scale, to be brought down later."""
 
@@ -187,6 +188,12 @@ def _blocks(recording: Decoding) -> Iterator[Real]:
         raise EngineError(ErrorCode.ENGINE_FAILED, "The kept wet track is damaged.") from error
 
 
+def _rounded(track: Real) -> Real:
+    """Round to the track's bits, as the encoder does; float32 holds each of its steps exactly."""
+    steps = np.float32(2 ** (_FLAC_BITS - 1))
+    return np.clip(np.rint(track * steps), -steps, steps - 1) / steps
+
+
 @dataclass(frozen=True)
 class WetWriter:
     """A wet track on its way to where it is kept."""
@@ -194,9 +201,15 @@ class WetWriter:
     out: Encoding
     holds_any_level: bool
 
-    def write(self, wet: Real) -> None:
-        """Append ``(channels, n)`` float32."""
-        self.out.write(wet if self.holds_any_level else np.clip(wet * HEADROOM, -1, 1))
+    def write(self, wet: Real) -> Real:
+        """Append ``(channels, n)`` float32; return it as it will be read.
+
+        Whoever mixes that gives the same result as whoever finds the track later: a lossy encoder makes a hundredth of
+        full scale out of a difference in the last bit.
+        """
+        kept = wet if self.holds_any_level else _rounded(wet * HEADROOM)
+        self.out.write(kept)
+        return kept if self.holds_any_level else kept / HEADROOM
 
 
 @contextmanager
