@@ -124,6 +124,7 @@ def stop(run: Path, name: str, *, grace_s: float = 5.0) -> bool:
         # No other group can have taken the number: it stays reserved while one of its members lives.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+            _wait_for_group(process.pid)
     _wait_until_dead(process)
     _children.pop(process.pid, None)
     _record(run, name).unlink(missing_ok=True)
@@ -199,6 +200,17 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _is_free(pid: int) -> bool:
     """Whether no process (other than an unreaped child of ours) has this number now."""
     return pid in _children or started_at(pid) is None
+
+
+def _wait_for_group(leader: int, limit_s: float = 5.0) -> None:
+    """Wait for the last member of a killed group: a busy machine takes a while over dozens of them."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        child = _children.get(leader)
+        if child is not None:
+            child.poll()  # reaps it: a zombie of ours would keep the group
+        os.killpg(leader, 0)  # raises once nobody is left
+        time.sleep(POLL_S)
 
 
 def _wait_until_dead(process: Process, limit_s: float = 5.0) -> None:
