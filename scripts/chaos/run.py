@@ -93,9 +93,8 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
 
     scene.say("the storm")
     ledger, echo, breaker = Ledger(), Echo(scene), Breaker(scene)
-    canceller = Canceller(
-        scene, administration_of(scene.outputs), plan.cancels, rng, every_s=plan.over_s / max(1, plan.cancels)
-    )
+    every_s = plan.over_s / max(1, plan.cancels)
+    canceller = Canceller(scene, administration_of(scene.outputs), breaker, plan.cancels, rng, every_s)
     began = time.monotonic()
     with signed_in(accesses, ledger) as clients, ExitStack() as running:
         echo.start()
