@@ -191,7 +191,8 @@ def _blocks(recording: Decoding) -> Iterator[Real]:
 def _rounded(track: Real) -> Real:
     """Round to the track's bits, as the encoder does; float32 holds each of its steps exactly."""
     steps = np.float32(2 ** (_FLAC_BITS - 1))
-    return np.clip(np.rint(track * steps), -steps, steps - 1) / steps
+    rounded: Real = np.clip(np.rint(track * steps), -steps, steps - 1) / steps
+    return rounded
 
 
 @dataclass(frozen=True)
