@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.bootstrap import source_service, webhook_service
+from lambdas.bootstrap import client_administration, source_service, webhook_service
 from lambdas.core.services.sources import SourceService
 from lambdas.core.services.webhooks import WebhookService
 from lambdas.settings import Settings
@@ -88,6 +88,13 @@ def webhooks(cloud: Cloud, administrator: None) -> WebhookService:
         webhook_key_id=cloud.outputs["WebhookKeyId"],
         allow_loopback=True,
     )
+
+
+@pytest.fixture
+def newcomer(cloud: Cloud, administrator: None, _counter: list[int]) -> Api:
+    """Return a client that has nothing yet: what it is told is of its own jobs, not of another test's."""
+    client, secret = client_administration(cloud.outputs["TableName"]).create("newcomer")
+    return Api(cloud.credentials["base_url"], client.id, secret, _counter)
 
 
 @pytest.fixture

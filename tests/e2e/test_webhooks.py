@@ -16,22 +16,22 @@ def the_delivery(webhooks: WebhookService, endpoint: WebhookEndpoint) -> Deliver
     return delivery
 
 
-def test_receivers_of_every_temper(api: Api, webhooks: WebhookService, recording: bytes) -> None:
+def test_receivers_of_every_temper(newcomer: Api, webhooks: WebhookService, recording: bytes) -> None:
     with inbox() as good, inbox(500, 503, 429, 404, 500) as moody, inbox(410) as gone:
-        asset = api.upload(recording)
-        made = [webhooks.create(CreateWebhook(api.client_id, one.url)) for one in (good, moody, gone)]
+        asset = newcomer.upload(recording)
+        made = [webhooks.create(CreateWebhook(newcomer.client_id, one.url)) for one in (good, moody, gone)]
         steady, flaky, left = (one.endpoint for one in made)
-        second = webhooks.rotate_secret(api.client_id, steady.id).secret
-        private = _moved_to_a_private_address(webhooks, api.client_id, good.url)
+        second = webhooks.rotate_secret(newcomer.client_id, steady.id).secret
+        private = _moved_to_a_private_address(webhooks, newcomer.client_id, good.url)
         try:
-            job = api.finished(api.enhance(asset["id"], 55).json())
+            job = newcomer.finished(newcomer.enhance(asset["id"], 55).json())
             until(lambda: bool(moody.calls) and not moody.statuses and len(moody.calls) == 6)
             until(lambda: the_delivery(webhooks, flaky).status is DeliveryStatus.DELIVERED)
-            until(lambda: webhooks.show(api.client_id, left.id).disabled_reason is DisabledReason.GONE)
+            until(lambda: webhooks.show(newcomer.client_id, left.id).disabled_reason is DisabledReason.GONE)
             until(lambda: bool(the_delivery(webhooks, private).attempts))
         finally:
             for endpoint in (steady, flaky, left, private):
-                webhooks.delete(api.client_id, endpoint.id)
+                webhooks.delete(newcomer.client_id, endpoint.id)
     for secret in (made[0].secret, second):
         (told,) = good.verified(secret)
         assert (told["type"], told["data"]["enhancement_id"]) == ("enhancement.succeeded", job["id"])
@@ -39,7 +39,7 @@ def test_receivers_of_every_temper(api: Api, webhooks: WebhookService, recording
     assert [one["data"]["enhancement_id"] for one in repeated] == [job["id"]] * 6
     assert len({headers["webhook-id"] for headers, _ in moody.calls}) == 1
     assert len(gone.calls) == 1
-    (attempt, *_) = webhooks.deliveries.newest(api.client_id, private.id, limit=1)[0].attempts
+    (attempt, *_) = webhooks.deliveries.newest(newcomer.client_id, private.id, limit=1)[0].attempts
     assert (attempt.status_code, attempt.error) == (None, "the address is not a public one")
 
 
