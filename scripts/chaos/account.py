@@ -1,6 +1,5 @@
 """The account: what was promised against what is there, in the table, through the API and in the queues."""
 
-import json
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ class Account:
     cancelled: Collection[str]
     """Jobs whose cancellation was confirmed."""
     told: Collection[str]
-    """Jobs whose end lies in the queue of outcomes."""
+    """Jobs whose end their client's receiver was told of."""
 
     def lines(self, calm: Mapping[str, bytes]) -> list[Line]:
         """Return the whole account."""
@@ -148,16 +147,6 @@ def _samples(data: bytes) -> Any:
         file.write(data)
         file.flush()
         return read(Path(file.name))[0]
-
-
-def told(scene: Scene) -> set[str]:
-    """Read the queue of outcomes to its end; return the ids of the jobs that it tells of."""
-    sqs, url, found = scene.aws("sqs"), scene.outputs[Output.OUTCOME_QUEUE_URL], set()
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            found.add(str(json.loads(message["Body"])["job_id"]))
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return found
 
 
 def dead_letters(scene: Scene) -> dict[str, int]:

@@ -19,6 +19,7 @@ from scripts.chaos.clips import Recording
 from scripts.chaos.drive import Clients, Ledger, signed_in
 from scripts.chaos.echo import Echo
 from scripts.chaos.faults import Breaker, Canceller, Hit
+from scripts.chaos.receiver import listening
 from scripts.chaos.scene import POLL_S, UNREACHABLE, DrillError, Rows, Scene
 from scripts.cli.jobs import administration_of
 from scripts.cli.rest import Access
@@ -26,8 +27,11 @@ from scripts.local import emulator, launcher
 from scripts.local.paths import Cloud, outputs_of
 
 CLIENTS = 2
-ALL_TOLD_S = 20.0
+WORKED_OFF_S = 20.0
 """After the last echo: so long repeated events may take to be worked off."""
+
+ALL_TOLD_S = 420.0
+"""What a killed function had in hand comes back twice six timeouts later: once as an outcome, once as a delivery."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,6 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
         clients.submit(recordings)
         _wait_for_ends(scene, calm_ledger, plan.limit_s)
         calm = _outputs(scene, clients, calm_ledger)
-    account.told(scene)
     calm_s = time.monotonic() - began
 
     scene.say("the storm")
@@ -97,6 +100,7 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
     canceller = Canceller(scene, administration_of(scene.outputs), breaker, plan.cancels, rng, every_s)
     began = time.monotonic()
     with signed_in(accesses, ledger) as clients, ExitStack() as running:
+        told = running.enter_context(listening(scene, [access.client_id for access in accesses]))
         echo.start()
         running.callback(echo.stop)
         running.enter_context(_sweeping(scene))
@@ -114,9 +118,9 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
         echo.stop()
         echo.repeat_everything()
         _wait_until_quiet(scene)
-        found = Account(
-            scene, clients, tuple(ledger.orders), _rows(scene, ledger), canceller.cancelled, account.told(scene)
-        )
+        scene.wait("all receivers", lambda: {order.job_id for order in ledger.jobs()} <= told.job_ids, ALL_TOLD_S)
+        orders, rows = tuple(ledger.orders), _rows(scene, ledger)
+        found = Account(scene, clients, orders, rows, canceller.cancelled, told.job_ids)
         lines = found.lines(calm)
     retried = sum(job.attempt > 1 for job in found.rows.jobs)
     notes = {
@@ -194,7 +198,7 @@ def _wait_until_quiet(scene: Scene) -> None:
         )
         return not running and all(job.notified_at for job in scene.jobs() if job.is_terminal)
 
-    scene.wait("the last executions", is_quiet, ALL_TOLD_S + SWEEP_INTERVAL_S * scene.cloud.timer_scale)
+    scene.wait("the last executions", is_quiet, WORKED_OFF_S + SWEEP_INTERVAL_S * scene.cloud.timer_scale)
 
 
 def _outputs(scene: Scene, clients: Clients, ledger: Ledger) -> dict[str, bytes]:
