@@ -1,7 +1,6 @@
 """Brings one local cloud up and down: emulator, stacks, the endpoint's look-alike, edge."""
 
 import http.client
-import os
 import shutil
 import sys
 import time
@@ -13,7 +12,7 @@ from infra.outputs import Output, function_output
 from lambdas.core.workflow import FunctionName
 from scripts import models
 from scripts.local import deploy, edge, emulator, processes, tenants
-from scripts.local.paths import HOST, Cloud, LauncherError, outputs_of
+from scripts.local.paths import HOST, Cloud, LauncherError, lane_concurrency, outputs_of
 
 EMULATOR, SAGEMAKER, EDGE = "emulator", "sagemaker", "edge"
 STOP_GRACES_S = {EDGE: 5.0, SAGEMAKER: 40.0, EMULATOR: 30.0}
@@ -157,11 +156,6 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         command,
         environment={**emulator.aws_environment(cloud), "CLEARTAKE_S3_ADDRESSING": "path"},
     )
-
-
-def lane_concurrency() -> int:
-    """Return how many files the look-alike works on at once: the other half of the machine carries the cloud."""
-    return max(1, (os.cpu_count() or 2) // 2)
 
 
 def _fetch_models() -> None:

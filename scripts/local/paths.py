@@ -17,6 +17,11 @@ class LauncherError(Exception):
     """Something a person can put right; the message says what went wrong and what to do."""
 
 
+def lane_concurrency() -> int:
+    """Return how many files the endpoint's look-alike works on at once: half of the machine carries the cloud."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
 @dataclass(frozen=True)
 class Cloud:
     """One local cloud. Several live side by side as long as their homes and ports differ."""
@@ -46,8 +51,9 @@ class Cloud:
 
     @property
     def context(self) -> dict[str, str]:
-        """What of the app's configuration differs from a plain local cloud."""
-        backend = {} if self.has_gpu else {"gpuBackend": "none"}
+        """What the app is configured with: the size of this machine's lane, from which slots follow, and the rest."""
+        lane = {"maxGpuInstances": "1", "gpuConcurrency": str(lane_concurrency())}
+        backend = lane if self.has_gpu else {"gpuBackend": "none"}
         return backend if self.timer_scale == 1 else {**backend, "timerScale": str(self.timer_scale)}
 
     @property

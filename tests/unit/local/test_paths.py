@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.paths import REPO, Cloud, LauncherError
+from infra.config import Config
+from scripts.local.paths import REPO, Cloud, LauncherError, lane_concurrency
 
 
 def test_defaults() -> None:
@@ -36,8 +37,13 @@ def test_a_gpu_is_there_unless_somebody_wants_none() -> None:
         Cloud.from_environment({"CLEARTAKE_GPU_BACKEND": "cuda"})
 
 
+def test_the_slots_of_this_machine_are_twice_what_its_lane_works_on() -> None:
+    config = Config.from_context(Cloud.from_environment({}).context)
+    assert config.active_total == 2 * lane_concurrency()
+
+
 def test_a_drill_shortens_the_timers_and_nothing_else() -> None:
-    assert Cloud.from_environment({}).context == {}
+    assert "timerScale" not in Cloud.from_environment({}).context
     drill = Cloud.from_environment({"CLEARTAKE_TIMER_SCALE": "0.25", "CLEARTAKE_GPU_BACKEND": "none"})
     assert drill.context == {"gpuBackend": "none", "timerScale": "0.25"}
 
