@@ -6,7 +6,7 @@ worked on in parts.
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpu_container.contract import Part
@@ -141,6 +141,13 @@ def fitting(work: Work, speeds: Mapping[Lane, LaneSpeed], *, avoided: Collection
     if not able:
         raise TooLongError(f"{work.duration_s:.0f} s of audio are too long for one invocation")
     return able.difference(avoided) or able
+
+
+def affordable(work: Work, speeds: Mapping[Lane, LaneSpeed]) -> Work:
+    """Return the work, without its report where only so a lane can finish it: the audio is what was asked for."""
+    if any(estimate_s(work, speed) <= speed.limit_s for speed in speeds.values()):
+        return work
+    return replace(work, report=False)
 
 
 def in_order(able: Collection[Lane], *, gpu_is_warm: bool) -> tuple[Lane, ...]:

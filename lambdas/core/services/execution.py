@@ -28,7 +28,7 @@ from lambdas.core.ports import (
     Dispatched,
     JobRepository,
 )
-from lambdas.core.routing import Lane, Work
+from lambdas.core.routing import Lane, Work, affordable
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.failures import Failure
 from lambdas.core.services.lanes import Lanes
@@ -158,7 +158,7 @@ class DispatchService:
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
         if job is None or asset is None or asset.is_deleted:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
-        work = self._work(job, asset)
+        work = affordable(self._work(job, asset), self.lanes.speeds)
         lanes = self.lanes.choose(job, work)
         # Before the lane knows of it: the worker may mark it running at any moment after that.
         if job.status is JobStatus.ADMITTED:
@@ -171,7 +171,7 @@ class DispatchService:
         # Whichever is first, one of the two sees the other, and no cancelled job waits for its timer.
         if current_job(self.jobs, ref) is None:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job has been cancelled")
-        order = self._order(job, asset, task_token)
+        order = self._order(job, asset, task_token, has_report=work.report)
         answer = self._hand_over(order, work, job, lanes, attempt.inference_id)
         located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
         self._remember(located, job)
@@ -206,7 +206,7 @@ class DispatchService:
         self.attempts.put(attempt)
         self.attempts.put(replace(attempt, inference_id=job.execution_name))
 
-    def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
+    def _order(self, job: Job, asset: Asset, task_token: str, *, has_report: bool) -> WorkOrder:
         audio, work = self.processing.audio_bucket, self.processing.work_bucket
         options = job.options
         dereverb = dereverb_of(job, self.processing.dereverb)
@@ -223,7 +223,7 @@ class DispatchService:
             output_format=options.output_format,
             loudness_lufs=options.loudness_lufs,
             true_peak_dbtp=DEFAULT_TRUE_PEAK_DBTP if peak_dbtp is None else peak_dbtp,
-            report=options.report or self.processing.report,
+            report=(options.report or self.processing.report) if has_report else ReportLevel.NONE,
             wet=ObjectRef(bucket=work, key=wet_key_of(asset, job.model, dereverb)),
             task_token=task_token,
             progress=self.jobs.progress_key(job),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_container.contract import ReportLevel
 from gpu_container.engine.models import model_names
 from infra.config import MEASURED_SPEEDS
 from lambdas.core.errors import TransientError
@@ -161,6 +162,15 @@ def test_a_file_too_long_for_a_function_is_shared_out_before_a_gpu_is_woken(fann
         (5400, None),
     ]
     assert order.wet is not None
+
+
+def test_without_a_gpu_ten_hours_are_enhanced_and_their_report_is_left_out(fanned_out: World) -> None:
+    del fanned_out.speeds[Lane.GPU]
+    fanned_out.speeds.update({lane: MEASURED_SPEEDS[lane] for lane in (Lane.CPU, Lane.CPU_FAN_OUT)})
+    for hours, level in ((4, ReportLevel.FULL), (10, ReportLevel.NONE)):
+        job = dispatched(fanned_out, duration_s=hours * HOUR_S)
+        assert job.lane is Lane.CPU_FAN_OUT
+        assert fanned_out.fan_out.orders[-1].report is level
 
 
 def test_only_the_lane_that_works_in_parts_gets_parts(fanned_out: World) -> None:
