@@ -26,8 +26,8 @@ class OpsStack(BaseStack):
         alarms.watch_queue(engine.admit_queue)
         alarms.watch_api(api.api)
         alarms.watch_jobs()
-        alarms.watch_functions((*engine.watched, api.token))
-        alarms.watch_throttles((*engine.watched, api.token, *api.dialects), data.table)
+        alarms.watch_functions((*engine.watched, api.token, api.docs))
+        alarms.watch_throttles((*engine.watched, api.token, api.docs, *api.dialects), data.table)
         alarms.watch_machine("AssetIntake", engine.intake)
         alarms.watch_machine("Enhancement", engine.enhancement)
         if config.has_gpu and not config.local:

@@ -189,12 +189,10 @@ def whole_strength(job: Job) -> int:
 
 def answers(status: int, model: type[Any] | None, refusals: Sequence[int]) -> dict[int, Any]:
     """Describe an operation's answers for its document; ``model`` is None where there is no body."""
-    content = {JSON: {"model": model}} if model else None
-    found: dict[int, Any] = {status: {"description": HTTPStatus(status).phrase}}
-    if content:
-        found[status]["content"] = content
+    made = {"content": {JSON: {"model": model}}} if model else {}
     refused = {"content": {JSON: {"model": AdobeError}}}
-    return found | {code: {"description": HTTPStatus(code).phrase, **refused} for code in refusals}
+    found = {status: made, **dict.fromkeys(refusals, refused)}
+    return {code: {"description": HTTPStatus(code).phrase, **answer} for code, answer in found.items()}
 
 
 def refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors, *, prefix: str = "") -> Response[str]:

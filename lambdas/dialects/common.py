@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -14,6 +14,13 @@ from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.workflow import FunctionName
 
 JSON = "application/json"
+
+Security = tuple[Mapping[str, tuple[str, ...]], ...]
+"""What a call has to carry, as OpenAPI says it: one of these, all the schemes of it."""
+
+TOKEN_AND_CLIENT_ID: Security = ({"token": (), "clientId": ()},)
+TOKEN_OR_API_KEY: Security = ({"token": ()}, {"apiKey": ()})
+
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -44,6 +51,10 @@ class Dialect:
 
     Attributes
     ----------
+    title, about
+        For the reader of the document: its operations stand under this title, unless they have tags of their own.
+    security
+        What each of its calls carries.
     prefixes
         The path prefixes this dialect owns; whatever is not a route below them is answered in its error format.
     cancels, deletes, uploads_in_parts
@@ -54,8 +65,11 @@ class Dialect:
     """
 
     name: str
+    title: str
+    about: str
     function: FunctionName
     prefixes: tuple[str, ...]
+    security: Security
     build: Callable[[Callable[[], Any]], APIGatewayRestResolver]
     cancels: bool = False
     deletes: bool = False

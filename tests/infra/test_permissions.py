@@ -42,6 +42,7 @@ MAY = {
     FunctionName.ADOBE_API: DIALECT,
     FunctionName.ADOBE_V2_API: DIALECT,
     FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem"},  # cancelling gives a slot back
+    FunctionName.DOCS: set(),
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.PROBE: GET | {"kms:Decrypt"},

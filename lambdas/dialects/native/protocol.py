@@ -21,6 +21,7 @@ from lambdas.core.clock import to_text
 from lambdas.core.operations import MEDIA_TYPES
 from lambdas.core.services.uploads import MAX_LINKS
 from lambdas.core.uploads import MAX_PUT_BYTES, MAX_UPLOAD_BYTES
+from lambdas.dialects.native import examples
 
 MAX_RETAIN_HOURS = 24 * 365
 
@@ -68,6 +69,7 @@ Filename = Annotated[
         pattern=r"^[^/\\\x00-\x1f\x7f]{1,255}$",
         description="Name of the recording; the result is named after it.",
         examples=["talk.wav"],
+        json_schema_extra={"not": {"enum": [".", ".."]}},
     ),
     AfterValidator(_filename),
 ]
@@ -87,6 +89,26 @@ RetainHours = Annotated[
 ]
 
 
+_LARGE_ONES_COME_IN_PARTS: dict[str, Any] = {
+    "anyOf": [
+        {"properties": {"size_bytes": {"maximum": MAX_PUT_BYTES}}},
+        {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
+    ]
+}
+_EXACTLY_ONE: dict[str, Any] = {
+    "oneOf": [
+        {"properties": {"asset_id": {"type": "string"}, "upload": {"type": "null"}}, "required": ["asset_id"]},
+        {"properties": {"upload": {"type": "object"}, "asset_id": {"type": "null"}}, "required": ["upload"]},
+    ]
+}
+_RETENTION_IS_THE_UPLOADS: dict[str, Any] = {
+    "anyOf": [
+        {"properties": {"retain_hours": {"type": "null"}}},
+        {"properties": {"source": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]}}},
+    ]
+}
+
+
 class _Asked(BaseModel):
     """What a client sends: a field that is not known is a mistake, and strings are no numbers."""
 
@@ -99,6 +121,8 @@ class _Told(BaseModel):
 
 class NativeUploadRequest(_Asked):
     """A recording that is going to be uploaded."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
 
     filename: Filename
     size_bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES, description="Exact length of the file in bytes.")]
@@ -113,12 +137,18 @@ class NativeUploadRequest(_Asked):
     ]
     checksum_md5: Annotated[
         str | None,
-        Field(description="Base64 of the file's MD5. When given, storage refuses other bytes."),
+        Field(
+            description="Base64 of the file's MD5. When given, storage refuses other bytes.",
+            json_schema_extra={"pattern": "^[A-Za-z0-9+/]{22}==$"},
+        ),
         AfterValidator(lambda value: None if value is None else _digest(value, 16)),
     ] = None
     checksum_sha256: Annotated[
         str | None,
-        Field(description="Base64 of the file's SHA-256. When given, other bytes are refused."),
+        Field(
+            description="Base64 of the file's SHA-256. When given, other bytes are refused.",
+            json_schema_extra={"pattern": "^[A-Za-z0-9+/]{43}=$"},
+        ),
         AfterValidator(lambda value: None if value is None else _digest(value, 32)),
     ] = None
     in_parts: Annotated[
@@ -137,11 +167,15 @@ class NativeUploadRequest(_Asked):
 class NativeAssetRequest(NativeUploadRequest):
     """Body of ``POST /v1/assets``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
+
     retain_hours: RetainHours | None = None
 
 
 class NativeSource(_Asked):
     """Where the recording is: exactly one of the fields."""
+
+    model_config = ConfigDict(json_schema_extra=_EXACTLY_ONE)
 
     asset_id: Annotated[str | None, Field(description="An asset that has been uploaded.")] = None
     upload: Annotated[
@@ -200,6 +234,13 @@ Strength = Annotated[
 class NativeEnhancementRequest(_Asked):
     """Body of ``POST /v1/enhancements``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [examples.ENHANCEMENT_REQUEST, examples.ENHANCEMENT_REQUEST_OF_ASSET],
+            **_RETENTION_IS_THE_UPLOADS,
+        }
+    )
+
     source: NativeSource
     strength: Strength
     model: Annotated[Model, Field(description="dfn3 is the default, dfn3-hq the best, dfn3-ll the quickest.")] = "dfn3"
@@ -218,12 +259,16 @@ class NativeEnhancementRequest(_Asked):
 class NativeBatchRequest(_Asked):
     """Body of ``POST /v1/batches``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH_REQUEST]})
+
     items: Annotated[tuple[NativeEnhancementRequest, ...], Field(min_length=1, max_length=MAX_ITEMS, strict=False)]
     reference: Reference | None = None
 
 
 class NativePartsRequest(_Asked):
     """Body of ``POST /v1/assets/{asset_id}/parts``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PARTS_REQUEST]})
 
     numbers: Annotated[
         tuple[int, ...],
@@ -237,6 +282,8 @@ class NativePartsRequest(_Asked):
 class NativeUpload(_Told):
     """Where and how to put the bytes: this method, this URL, exactly these headers."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
+
     method: Literal["PUT"]
     url: str
     headers: dict[str, str]
@@ -246,6 +293,8 @@ class NativeUpload(_Told):
 class NativePart(NativeUpload):
     """Where and how to put one part."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": examples.PARTS["parts"][:1]})
+
     number: int
     size_bytes: int
 
@@ -253,11 +302,15 @@ class NativePart(NativeUpload):
 class NativeParts(_Told):
     """Links to parts."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PARTS]})
+
     parts: tuple[NativePart, ...]
 
 
 class NativeProgress(_Told):
     """What has arrived of a recording that comes in parts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROGRESS]})
 
     asset_id: str
     part_size_bytes: int
@@ -302,6 +355,8 @@ class NativeFault(_Told):
 class NativeAsset(_Told):
     """A recording."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET, examples.READY_ASSET]})
+
     id: str
     status: AssetStatusName
     filename: str
@@ -333,6 +388,8 @@ class NativeLinks(_Told):
 
 class NativeEnhancement(_Told):
     """An enhancement."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT]})
 
     id: str
     status: EnhancementStatus
@@ -366,6 +423,8 @@ class NativeBatchItem(_Told):
 class NativeBatch(_Told):
     """A batch; it is finished when nothing of it waits or runs."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH]})
+
     id: str
     created_at: Moment
     reference: str | None
@@ -377,12 +436,16 @@ class NativeBatch(_Told):
 class NativeAssetPage(_Told):
     """Some assets, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET_PAGE]})
+
     items: tuple[NativeAsset, ...]
     next_cursor: str | None
 
 
 class NativeEnhancementPage(_Told):
     """Some enhancements, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT_PAGE]})
 
     items: tuple[NativeEnhancement, ...]
     next_cursor: str | None
@@ -400,6 +463,8 @@ class NativeUsageDay(_Told):
 
 class NativeUsage(_Told):
     """What was done, by day; days on which nothing ended are left out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.USAGE]})
 
     days: tuple[NativeUsageDay, ...]
     audio_minutes: float
