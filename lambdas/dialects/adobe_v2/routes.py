@@ -18,7 +18,7 @@ from lambdas.dialects.adobe_v2.protocol import (
 )
 from lambdas.dialects.adobe_v2.services import AdobeV2Services
 from lambdas.dialects.adobe_words import answers, refusal
-from lambdas.dialects.common import JSON, from_json, resource_id
+from lambdas.dialects.common import JSON, JsonResolver, resource_id
 from lambdas.dialects.door import Door, bearer_token, client_of
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ EnhancementId = Annotated[str, Path(description="ID of the desired speech enhanc
 
 def build(services: Services) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
+    app = JsonResolver()
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             app.current_event.headers.get("x-api-key"), bearer_token(app)

@@ -2,12 +2,15 @@
 
 import base64
 import binascii
-from datetime import date, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -28,6 +31,26 @@ MAX_RETAIN_HOURS = 24 * 365
 Moment = Annotated[
     datetime, PlainSerializer(to_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
+
+
+def _written(value: Any) -> Any:
+    """Pydantic would take a number for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        msg = "not a date as ISO 8601 writes it"
+        raise ValueError(msg)
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        msg = "out of range"
+        raise ValueError(msg) from None
+
+
+Day = Annotated[date, BeforeValidator(_written)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 Model = Literal["dfn3", "dfn3-ll", "dfn3-hq"]
 EnhancementStatus = Literal["waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled"]
 AssetStatusName = Literal["waiting_for_upload", "ready", "invalid"]
@@ -113,6 +136,14 @@ class _Asked(BaseModel):
     """What a client sends: a field that is not known is a mistake, and strings are no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Md5 = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9+/]{22}==$"}),
+    AfterValidator(lambda value: _digest(value, 16)),
+]
+PartNumber = Annotated[str, Field(pattern="^[1-9][0-9]{0,4}$")]
 
 
 class _Told(BaseModel):
@@ -271,11 +302,12 @@ class NativePartsRequest(_Asked):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.PARTS_REQUEST]})
 
     numbers: Annotated[
-        tuple[int, ...],
+        tuple[Annotated[int, Field(ge=1)], ...],
         Field(min_length=1, max_length=MAX_LINKS, strict=False, description="Numbers of the parts, from 1."),
     ]
     md5: Annotated[
-        dict[str, str], Field(description="Part number: base64 of its MD5. When given, storage refuses other bytes.")
+        dict[PartNumber, Md5],
+        Field(description="Part number: base64 of its MD5. When given, storage refuses other bytes."),
     ] = {}
 
 
