@@ -57,8 +57,8 @@ class ImsTokenRequest(BaseModel):
     )
 
     grant_type: Literal["client_credentials"]
-    client_id: str
-    client_secret: str
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: Annotated[str, Field(min_length=1)]
     scope: Annotated[str, Field(description="Taken and not looked at.")] = ""
 
 

@@ -1,7 +1,6 @@
 """The native API's wire models: snake case, units in names, every field described for whoever drives it by hand."""
 
 import base64
-import binascii
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -80,7 +79,7 @@ def _digest(value: str, length: int) -> str:
     try:
         if len(base64.b64decode(value, validate=True)) == length:
             return value
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         pass
     msg = f"not the base64 of {length} bytes"
     raise ValueError(msg)
