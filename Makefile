@@ -13,7 +13,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy smoke destroy bench-engine bench-quality bench-flow costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy smoke destroy bench-engine bench-quality bench-flow fuzz-api openapi costs sbom lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -103,6 +103,12 @@ bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## 
 
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
+
+fuzz-api: up ## call everything with what the API's document allows and what it does not; ARGS="--examples 20"
+	$(BIN)/python -m scripts.fuzz_api $(ARGS)
+
+openapi: setup ## renew docs/openapi.json from the route table
+	$(BIN)/python -m scripts.openapi --write
 
 sbom: setup ## bills of materials of what ships, in build/sbom
 	@$(BIN)/python -m scripts.sbom

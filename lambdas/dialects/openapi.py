@@ -57,7 +57,7 @@ def document(dialects: Iterable[Dialect] = DIALECTS) -> dict[str, Any]:
         _add(schemas, own["components"]["schemas"], f"schema of {dialect.name}")
         tags |= {tag: tags.get(tag, "") for tag in _tagged(own["paths"], dialect)}
         tags |= {dialect.title: dialect.about} if dialect.title in tags else {}
-        for path, item in own["paths"].items():
+        for path, item in sorted(own["paths"].items()):
             _add(paths.setdefault(path, {}), item, f"operation on {path} of {dialect.name}")
     _check_operation_ids(paths)
     for _, _, operation in operations(paths):
