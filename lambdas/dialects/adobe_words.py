@@ -192,8 +192,8 @@ def whole_strength(job: Job) -> int:
 
 def answers(status: int, model: type[Any] | None, refusals: Sequence[int]) -> dict[int, Any]:
     """Describe an operation's answers for its document; ``model`` is None where there is no body."""
-    made = {"content": {JSON: {"model": model}}} if model else {}
-    refused = {"content": {JSON: {"model": AdobeError}}}
+    made: dict[str, Any] = {"content": {JSON: {"model": model}}} if model else {}
+    refused: dict[str, Any] = {"content": {JSON: {"model": AdobeError}}}
     found = {status: made, **dict.fromkeys(refusals, refused)}
     return {code: {"description": HTTPStatus(code).phrase, **answer} for code, answer in found.items()}
 

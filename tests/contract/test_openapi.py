@@ -98,5 +98,5 @@ def test_another_operation_of_the_same_name_is_a_mistake(monkeypatch: pytest.Mon
         return made
 
     monkeypatch.setattr(Dialect, "schema", schema)
-    with pytest.raises(ClashError, match="is called adobeGetAsset"):
+    with pytest.raises(ClashError, match="is called adobe"):
         document((*DIALECTS, clashing()))

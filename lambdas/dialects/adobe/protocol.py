@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from lambdas.dialects.adobe_words import (
     AS_WHOLE_NUMBER,
@@ -29,7 +30,7 @@ from lambdas.dialects.examples import (
     UPLOAD_URL,
 )
 
-_ASSET = {
+_ASSET: JsonDict = {
     "id": ASSET_ID,
     "filename": FILENAME,
     "upload_url": UPLOAD_URL,
@@ -40,7 +41,7 @@ _ASSET = {
     "content_type": MEDIA_TYPE,
     "checksum": MD5,
 }
-_ENHANCEMENT = {
+_ENHANCEMENT: JsonDict = {
     "strength": 90,
     "id": ENHANCEMENT_ID,
     "download_url": (f"{ORIGIN}/audio_services/api/assets/{ASSET_ID}/speech_enhancements/{ENHANCEMENT_ID}/download"),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from lambdas.dialects.adobe_words import AssetStatusName, ByteSize, Filename, JobStatusName, MediaType, Moment, Uuid
 from lambdas.dialects.examples import (
@@ -23,7 +24,7 @@ ASSET_PREFIX = "audio-services:asset:"
 """Of an asset's identifier, where it is an input."""
 
 
-_ASSET = {
+_ASSET: JsonDict = {
     "id": ASSET_ID,
     "fileName": FILENAME,
     "uploadUrl": UPLOAD_URL,
@@ -34,7 +35,7 @@ _ASSET = {
     "updatedAt": CREATED_AT,
     "createdAt": CREATED_AT,
 }
-_ENHANCEMENT = {
+_ENHANCEMENT: JsonDict = {
     "id": ENHANCEMENT_ID,
     "strength": 90,
     "modelId": "v1",

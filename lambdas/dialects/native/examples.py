@@ -1,6 +1,6 @@
 """One example of each body, as the OpenAPI document shows them; a test sends the requests and checks the answers."""
 
-from typing import Any
+from pydantic.config import JsonDict
 
 from lambdas.dialects.examples import (
     ASSET_ID,
@@ -20,22 +20,22 @@ from lambdas.dialects.examples import (
 
 _SELF = f"{ORIGIN}/v1/enhancements/{ENHANCEMENT_ID}"
 
-UPLOAD_REQUEST = {"filename": FILENAME, "size_bytes": SIZE_BYTES, "content_type": MEDIA_TYPE}
+UPLOAD_REQUEST: JsonDict = {"filename": FILENAME, "size_bytes": SIZE_BYTES, "content_type": MEDIA_TYPE}
 
-ASSET_REQUEST = UPLOAD_REQUEST | {"checksum_md5": MD5, "retain_hours": 72}
+ASSET_REQUEST: JsonDict = UPLOAD_REQUEST | {"checksum_md5": MD5, "retain_hours": 72}
 
-PARTS_REQUEST = {"numbers": [1, 2]}
+PARTS_REQUEST: JsonDict = {"numbers": [1, 2]}
 
-ENHANCEMENT_REQUEST = {
+ENHANCEMENT_REQUEST: JsonDict = {
     "source": {"upload": UPLOAD_REQUEST},
     "strength": 90,
     "options": {"dereverb": "auto", "loudness_lufs": -16},
     "reference": "episode-42",
 }
 
-ENHANCEMENT_REQUEST_OF_ASSET = {"source": {"asset_id": ASSET_ID}, "strength": 72.5, "model": "dfn3-hq"}
+ENHANCEMENT_REQUEST_OF_ASSET: JsonDict = {"source": {"asset_id": ASSET_ID}, "strength": 72.5, "model": "dfn3-hq"}
 
-BATCH_REQUEST = {
+BATCH_REQUEST: JsonDict = {
     "items": [
         {"source": {"asset_id": ASSET_ID}, "strength": 60},
         {"source": {"upload": UPLOAD_REQUEST}, "strength": 90, "reference": "second"},
@@ -43,16 +43,18 @@ BATCH_REQUEST = {
     "reference": "season-2",
 }
 
-UPLOAD = {"method": "PUT", "url": UPLOAD_URL, "headers": {"Content-Type": MEDIA_TYPE}, "expires_at": EXPIRES_AT}
-
-PARTS = {
-    "parts": [
-        {"number": 1, "size_bytes": 16_777_216, **UPLOAD, "headers": {}},
-        {"number": 2, "size_bytes": 4_194_304, **UPLOAD, "headers": {}},
-    ]
+UPLOAD: JsonDict = {
+    "method": "PUT",
+    "url": UPLOAD_URL,
+    "headers": {"Content-Type": MEDIA_TYPE},
+    "expires_at": EXPIRES_AT,
 }
 
-PROGRESS = {
+PART: JsonDict = UPLOAD | {"number": 1, "size_bytes": 16_777_216, "headers": {}}
+
+PARTS: JsonDict = {"parts": [PART, PART | {"number": 2, "size_bytes": 4_194_304}]}
+
+PROGRESS: JsonDict = {
     "asset_id": ASSET_ID,
     "part_size_bytes": 16_777_216,
     "parts": 2,
@@ -60,7 +62,7 @@ PROGRESS = {
     "missing": [2],
 }
 
-ASSET: dict[str, Any] = {
+ASSET: JsonDict = {
     "id": ASSET_ID,
     "status": "waiting_for_upload",
     "filename": FILENAME,
@@ -77,14 +79,14 @@ ASSET: dict[str, Any] = {
     "parts": None,
 }
 
-READY_ASSET = ASSET | {
+READY_ASSET: JsonDict = ASSET | {
     "status": "ready",
     "updated_at": UPDATED_AT,
     "audio": {"container": "wav", "codec": "pcm_s16le", "rate_hz": 48_000, "channels": 1, "duration_s": 30.0},
     "upload": None,
 }
 
-ENHANCEMENT: dict[str, Any] = {
+ENHANCEMENT: JsonDict = {
     "id": ENHANCEMENT_ID,
     "status": "succeeded",
     "asset_id": ASSET_ID,
@@ -119,7 +121,7 @@ ENHANCEMENT: dict[str, Any] = {
     "upload": None,
 }
 
-BATCH = {
+BATCH: JsonDict = {
     "id": BATCH_ID,
     "created_at": CREATED_AT,
     "reference": "season-2",
@@ -139,11 +141,11 @@ BATCH = {
     ],
 }
 
-ASSET_PAGE = {"items": [READY_ASSET], "next_cursor": None}
+ASSET_PAGE: JsonDict = {"items": [READY_ASSET], "next_cursor": None}
 
-ENHANCEMENT_PAGE = {"items": [ENHANCEMENT], "next_cursor": None}
+ENHANCEMENT_PAGE: JsonDict = {"items": [ENHANCEMENT], "next_cursor": None}
 
-USAGE = {
+USAGE: JsonDict = {
     "days": [{"day": "2026-03-02", "succeeded": 1, "failed": 0, "cancelled": 0, "audio_minutes": 0.5}],
     "audio_minutes": 0.5,
 }

@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS
@@ -111,19 +112,19 @@ RetainHours = Annotated[
 ]
 
 
-_LARGE_ONES_COME_IN_PARTS: dict[str, Any] = {
+_LARGE_ONES_COME_IN_PARTS: JsonDict = {
     "anyOf": [
         {"properties": {"size_bytes": {"maximum": MAX_PUT_BYTES}}},
         {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
     ]
 }
-_EXACTLY_ONE: dict[str, Any] = {
+_EXACTLY_ONE: JsonDict = {
     "oneOf": [
         {"properties": {"asset_id": {"type": "string"}, "upload": {"type": "null"}}, "required": ["asset_id"]},
         {"properties": {"upload": {"type": "object"}, "asset_id": {"type": "null"}}, "required": ["upload"]},
     ]
 }
-_RETENTION_IS_THE_UPLOADS: dict[str, Any] = {
+_RETENTION_IS_THE_UPLOADS: JsonDict = {
     "anyOf": [
         {"properties": {"retain_hours": {"type": "null"}}},
         {"properties": {"source": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]}}},
@@ -324,7 +325,7 @@ class NativeUpload(_Told):
 class NativePart(NativeUpload):
     """Where and how to put one part."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": examples.PARTS["parts"][:1]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PART]})
 
     number: int
     size_bytes: int
