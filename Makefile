@@ -6,6 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMULATOR := .venv-emulator
 QUALITY := .venv-quality
+SAGEMAKER := .venv-sagemaker
+AUDIT := .venv-audit
+CDK_HOME := build/cdk
+CDK := $(CDK_HOME)/node_modules/.bin/cdk
 MIXED := build/quality/mixed
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -13,7 +17,8 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth preflight deploy smoke destroy bench-engine bench-quality bench-flow fuzz-api openapi costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load fuzz-api openapi costs sbom lock clean
+.PHONY: synth-all preflight bootstrap diff deploy outputs smoke smoke-endpoint destroy adopt models-mirror
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +47,21 @@ $(QUALITY)/.installed: requirements/quality.txt | $(VENV)/bin/uv
 	$(UV) pip sync -q --require-hashes --python $(QUALITY)/bin/python requirements/quality.txt
 	@touch $@
 
+$(SAGEMAKER)/.installed: requirements/sagemaker.txt | $(VENV)/bin/uv
+	$(UV) venv -q --clear --python $(BIN)/python $(SAGEMAKER)
+	$(UV) pip sync -q --require-hashes --python $(SAGEMAKER)/bin/python requirements/sagemaker.txt
+	@touch $@
+
+$(AUDIT)/.installed: requirements/audit.txt | $(VENV)/bin/uv
+	$(UV) venv -q --clear --python $(BIN)/python $(AUDIT)
+	$(UV) pip sync -q --require-hashes --python $(AUDIT)/bin/python requirements/audit.txt
+	@touch $@
+
+$(CDK_HOME)/.installed: requirements/node/package.json requirements/node/package-lock.json | $(VENV)/.installed
+	@mkdir -p $(CDK_HOME) && cp $^ $(CDK_HOME)
+	$(BIN)/npm ci --prefix $(CDK_HOME) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 demo: setup ## the main job: start everything, enhance the bundled recording, draw it before and after
 	@$(BIN)/cleartake demo
 
@@ -63,7 +83,7 @@ enhance: ## enhance FILE=talk.mp3 at STRENGTH=90 through the REST API
 test: setup ## every suite's fast part, end to end included
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: setup ## what takes long
+test-slow: setup $(SAGEMAKER)/.installed ## what takes long
 	$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import contracts, bandit
@@ -73,24 +93,53 @@ lint: setup ## ruff, mypy, import contracts, bandit
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -ll -r gpu_container infra lambdas scripts -c pyproject.toml
 
-audit: setup ## known vulnerabilities of the locked packages; needs the advisory service
-	$(UV) tool run pip-audit --require-hashes -r requirements/dev.txt
+audit: setup $(AUDIT)/.installed ## known vulnerabilities of the locked packages; exit code 3: the service did not answer
+	@$(BIN)/python -m scripts.audit --python $(AUDIT)/bin/python
 
+# Into an AWS account: the one of your credentials. STAGE=dev|stage|prod; ARGS="-c gpuBackend=none -c image=local …"
 synth: setup ## templates for AWS in cdk.out, held to cdk-nag and cfn-lint
-	$(BIN)/python -m infra.app --stage $(STAGE) --out cdk.out
+	$(BIN)/python -m infra.app --stage $(STAGE) --out cdk.out $(ARGS)
 	$(BIN)/cfn-lint cdk.out/*.template.json
 
-preflight: setup ## is the AWS account of your credentials ready for STAGE?
-	@$(BIN)/cleartake preflight --stage $(STAGE)
+synth-all: setup ## every stage with and without a GPU; what this machine's variant does otherwise
+	@$(BIN)/python -m scripts.synth_all $(ARGS)
 
-deploy: setup ## deploy to the AWS account of your credentials
-	$(BIN)/npx --yes aws-cdk@2.1148.1 deploy --all -c stage=$(STAGE)
+preflight: setup ## is the account ready for STAGE?
+	@$(BIN)/cleartake preflight --stage $(STAGE) $(ARGS)
+
+bootstrap: setup $(CDK_HOME)/.installed ## prepare account and region for the CDK, once
+	$(CDK) bootstrap -c stage=$(STAGE) $(ARGS)
+
+diff: setup $(CDK_HOME)/.installed ## what deploy would change
+	$(CDK) diff --all -c stage=$(STAGE) $(ARGS)
+
+deploy: setup $(CDK_HOME)/.installed ## deploy, or upgrade what is deployed
+	$(CDK) deploy --all -c stage=$(STAGE) $(ARGS)
+	@$(BIN)/cleartake outputs --stage $(STAGE)
+
+outputs: setup ## where the deployed service is, and how to make a client
+	@$(BIN)/cleartake outputs --stage $(STAGE)
+
+chaos: setup ## break everything that can break under forty jobs, and count; ARGS="--lane cpu --seed 7"
+	@$(BIN)/python -m scripts.chaos $(ARGS)
 
 smoke: setup ## the main job once against what deploy made; ARGS=--local: against make up
 	@$(BIN)/cleartake smoke --stage $(STAGE) $(ARGS)
 
-destroy: setup ## remove it from that account; a prod stage keeps its data
-	$(BIN)/npx --yes aws-cdk@2.1148.1 destroy --all -c stage=$(STAGE)
+smoke-endpoint: setup $(SAGEMAKER)/.installed ## the GPU's endpoint alone, with one order; ARGS=--local: against make up
+	@$(SAGEMAKER)/bin/python -m scripts.endpoint smoke --stage $(STAGE) $(ARGS)
+
+destroy: setup $(CDK_HOME)/.installed ## remove the service; prod keeps its data, other stages lose it
+	@$(BIN)/cleartake empty --stage $(STAGE)
+	$(CDK) destroy --all -c stage=$(STAGE) $(ARGS)
+	@$(BIN)/cleartake remains --stage $(STAGE)
+
+adopt: setup $(CDK_HOME)/.installed ## make the data stack again of what the last destroy of STAGE has kept
+	@$(BIN)/cleartake remains --stage $(STAGE) --mapping build/adopt-$(STAGE).json
+	$(CDK) import cleartake-$(STAGE)-data --resource-mapping build/adopt-$(STAGE).json -c stage=$(STAGE) $(ARGS)
+
+models-mirror: setup ## copy the locked model files to TO=s3://bucket/folder/, or to where STAGE looks for them
+	@$(BIN)/python -m scripts.models_mirror --stage $(STAGE) $(if $(TO),--to $(TO)) $(ARGS)
 
 bench-engine: setup ## our engine beside the official runtimes
 	$(BIN)/python -m scripts.bench_engine
@@ -109,6 +158,11 @@ fuzz-api: up ## call everything with what the API's document allows and what it 
 
 openapi: setup ## renew docs/openapi.json from the route table
 	$(BIN)/python -m scripts.openapi --write
+bench-fairness: setup ## what one client's long queue costs another, on a cloud of its own
+	$(BIN)/python -m scripts.bench_fairness $(ARGS)
+
+load: setup ## calls a second, jobs a minute beside the engine alone, growth; ARGS="--only calls"
+	$(BIN)/python -m scripts.bench_load $(ARGS)
 
 sbom: setup ## bills of materials of what ships, in build/sbom
 	@$(BIN)/python -m scripts.sbom
@@ -123,7 +177,14 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/container-cpu.in -o requirements/container-cpu.txt
 	$(LOCK) requirements/container-gpu.in -o requirements/container-gpu.txt
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
+	$(LOCK) --override requirements/sagemaker-without.in requirements/sagemaker.in -o requirements/sagemaker.txt
+	$(LOCK) requirements/audit.in -o requirements/audit.txt
+	$(BIN)/npm install --prefix requirements/node --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 	$(LOCK) --override requirements/quality-without.in requirements/quality.in -o requirements/quality.txt
 
+.PHONY: bench-fan-out
+bench-fan-out: up ## a long file through the cpu fan-out of this machine, against the single stream; ARGS="--minutes 10"
+	$(BIN)/python -m scripts.bench_fan_out $(ARGS)
+
 clean: ## remove what can be made again; .cleartake stays
-	rm -rf $(VENV) $(EMULATOR) $(QUALITY) cdk.out build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(EMULATOR) $(QUALITY) $(SAGEMAKER) $(AUDIT) cdk.out cdk.out.all build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -20,9 +20,6 @@ from infra.stacks.data import DataStack
 from infra.stacks.engine import EngineStack
 from infra.stacks.ops import OpsStack
 
-STACK_PARTS = ("data", "engine", "api", "ops")
-"""In the order in which they are deployed: each uses only what stands before it."""
-
 
 def build(app: App, config: Config) -> None:
     """Put the stacks into ``app``."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -13,6 +14,8 @@ from gpu_container.contract import Dereverb, ReportLevel
 from lambdas.core.routing import Lane, LaneSpeed
 
 PRODUCT: Final = "cleartake"
+STACK_PARTS: Final = ("data", "engine", "api", "ops")
+"""In the order in which they are deployed: each uses only what stands before it."""
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 CODE_ASSETS: Final = REPOSITORY / "build" / "assets"
 
@@ -22,6 +25,9 @@ LAMBDA_PYTHON_PLATFORM: Final = "aarch64-manylinux2014"
 
 LOCAL_ACCOUNT: Final = "000000000000"
 LOCAL_REGION: Final = "us-east-1"
+
+IMAGE_BUILT_THERE: Final = "codebuild"
+IMAGE_BUILT_HERE: Final = "local"
 
 PYTHON_PLACEHOLDER: Final = "@@PYTHON@@"
 BASE_URL_PLACEHOLDER: Final = "@@BASE_URL@@"
@@ -44,6 +50,10 @@ _OURS = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 """Context keys of the CDK itself carry punctuation (``aws:cdk:…``, ``@aws-cdk/…``); a plain word is meant for us."""
 
 
+_IMAGE_BY_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
+"""A tag may be moved to other bytes; a digest names them."""
+
+
 def _comma_separated(value: object) -> object:
     """Read ``a,b`` as a tuple: the command line can give a context value only as text."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -63,6 +73,17 @@ MEASURED_SPEEDS: Final = {
         codecs=0.012,
         limit_s=600,
     ),
+    # The same function; a part's share of the work on one processor, and the assembly's.
+    Lane.CPU_FAN_OUT: LaneSpeed(
+        mono={"dfn3": 0.011, "dfn3-ll": 0.011, "dfn3-hq": 0.044},
+        stereo={"dfn3": 0.017, "dfn3-ll": 0.017, "dfn3-hq": 0.068},
+        dereverb=0.027,
+        report=0.02,
+        codecs=0.012,
+        limit_s=600,
+        part_s=1800,
+        decode=0.004,
+    ),
     # An estimate until one was measured: what is not the network runs on the instance's own processors.
     Lane.GPU: LaneSpeed(
         mono={"dfn3": 0.01, "dfn3-ll": 0.01, "dfn3-hq": 0.02},
@@ -78,6 +99,13 @@ MEASURED_SPEEDS: Final = {
 _CPU_JOBS = 8
 """A new account runs ten functions at a time."""
 _LOCAL_CPU_JOBS = 2
+
+
+class Architecture(StrEnum):
+    """Processors that Lambda offers, by its own names."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
 
 
 class Config(BaseModel):
@@ -105,12 +133,28 @@ class Config(BaseModel):
     throttle_burst: int = Field(default=400, ge=1)
     waf_requests_per_5min: int = Field(default=10_000, ge=100)
 
+    image: str = Field(
+        default=IMAGE_BUILT_THERE, pattern=rf"^({IMAGE_BUILT_THERE}|{IMAGE_BUILT_HERE}|{_IMAGE_BY_DIGEST})$"
+    )
+    """Where the container image comes from: built by CodeBuild in the account, by Docker on this machine, or there
+    already: then the URI of the ``cpu`` target, with its digest."""
+    gpu_image: str | None = Field(default=None, pattern=rf"^{_IMAGE_BY_DIGEST}$")
+    """URI of the ``gpu`` target where ``image`` is one too."""
+    models_mirror: str | None = Field(
+        default=None, pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9._-]+/)*$"
+    )
+    """Folder of ``make models-mirror``, ending in a slash: CodeBuild takes model files from there first."""
+
     gpu_backend: Literal["sagemaker", "none"] = "sagemaker"
     """``none``: no GPU, every job on the CPU lane."""
+    cpu_architecture: Architecture = Architecture.X86_64
+    """Of the functions that run in the image: ``arm64`` is the cheaper one, and less measured."""
     cpu_memory_mib: int = Field(default=10_240, ge=2048, le=10_240)
     """Lambda gives processors by memory, six at most; new accounts may be held to 3008."""
     cpu_concurrency: int | None = Field(default=None, ge=1)
     """Files the CPU lane works on at once, kept free for it; unset, it shares the account's concurrency."""
+    parts_at_once: int = Field(default=4, ge=1)
+    """Functions that one file too long for one may have at a time."""
     lane_speeds: Annotated[dict[Lane, LaneSpeed], BeforeValidator(_from_json)] = MEASURED_SPEEDS
 
     gpu_instance_type: str = Field(default="ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
@@ -126,6 +170,9 @@ class Config(BaseModel):
     report: ReportLevel = ReportLevel.FULL
     """How much is measured of every enhancement; see ``docs/engine.md``."""
 
+    timer_scale: float = Field(default=1.0, gt=0, le=1)
+    """Shortens the sweep's waiting times for a drill, in the local variant only."""
+
     alarm_email: str | None = None
     monthly_budget_usd: int | None = Field(default=None, ge=1)
 
@@ -135,6 +182,10 @@ class Config(BaseModel):
             raise ValueError("domainName and certificateArn go together")
         if self.monthly_budget_usd is not None and self.alarm_email is None:
             raise ValueError("monthlyBudgetUsd needs alarmEmail: somebody must be told")
+        if self.timer_scale != 1 and not self.local:
+            raise ValueError("timerScale is for drills on one machine: AWS keeps the timers as they were chosen")
+        if self.has_gpu and self.image_is_named == (self.gpu_image is None):
+            raise ValueError("image and gpuImage name their digests together, or gpuBackend=none")
         return self
 
     @classmethod
@@ -146,6 +197,11 @@ class Config(BaseModel):
     def is_production(self) -> bool:
         """True where data must outlive the stack."""
         return self.stage == "prod"
+
+    @property
+    def image_is_named(self) -> bool:
+        """True where nothing is built: the image lies in a registry."""
+        return self.image not in {IMAGE_BUILT_THERE, IMAGE_BUILT_HERE}
 
     @property
     def active_total(self) -> int:
@@ -164,13 +220,18 @@ class Config(BaseModel):
     @property
     def speeds_json(self) -> str:
         """The speeds of the lanes that are deployed, as settings read them."""
-        deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is Lane.CPU or self.has_gpu}
+        deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is not Lane.GPU or self.has_gpu}
         return TypeAdapter(dict[Lane, LaneSpeed]).dump_json(deployed).decode()
 
     @property
     def cpu_function_name(self) -> str:
         """Name of the CPU lane's function; fixed, so that dispatch can name it before it exists."""
         return f"{PRODUCT}-{self.stage}-enhance-cpu"
+
+    @property
+    def fan_out_name(self) -> str:
+        """Name of the fan-out's state machine; fixed, so that dispatch can name it before it exists."""
+        return f"{PRODUCT}-{self.stage}-fan-out"
 
     @property
     def endpoint_name(self) -> str:

@@ -1,5 +1,6 @@
 """cdk-nag as a gate: findings fail the synthesis; each exception stands, with its reason, beside its resource."""
 
+import re
 from typing import Any
 
 from aws_cdk import Acknowledgment, App, Stack, Validations
@@ -10,6 +11,9 @@ from constructs import IConstruct
 
 _WILDCARD = "AwsSolutions-IAM5"
 _MANAGED_POLICY = "AwsSolutions-IAM4"
+
+_VARIABLE = re.compile(r"\$\{(.*?)\}")
+"""Of a policy, such as ``${aws:PrincipalTag/…}``."""
 
 
 def gate(app: App) -> None:
@@ -56,4 +60,4 @@ def _flat(value: Any) -> str:
         case {"Fn::ImportValue": name}:
             return str(name)
         case _:
-            return str(value)
+            return _VARIABLE.sub(r"<\1>", str(value))

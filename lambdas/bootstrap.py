@@ -19,7 +19,13 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoUsageStore,
 )
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
-from lambdas.adapters.aws.lanes import AlwaysWarm, EndpointWarmth, LambdaBackend
+from lambdas.adapters.aws.lanes import (
+    AlwaysWarm,
+    EndpointWarmth,
+    LambdaBackend,
+    LaneAnswers,
+    StateMachineBackend,
+)
 from lambdas.adapters.aws.messaging import (
     SageMakerAsyncBackend,
     SqsAdmissionQueue,
@@ -27,6 +33,7 @@ from lambdas.adapters.aws.messaging import (
     SqsEraseQueue,
     SqsOutcomeQueue,
     SqsStopQueue,
+    StepFunctionsIntakes,
     StepFunctionsTasks,
     StepFunctionsWorkflow,
 )
@@ -40,13 +47,19 @@ from lambdas.adapters.aws.s3 import (
     S3MultipartUploads,
     s3_config,
 )
+from lambdas.adapters.aws.sources import S3ObjectSink, SqsFetchFailureQueue, SqsFetchQueue
+from lambdas.adapters.aws.sts import StsIssuer
 from lambdas.adapters.aws.telemetry import EmfTelemetry
+from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
 from lambdas.adapters.caching import CachingClientRegistry
+from lambdas.adapters.egress import Egress
 from lambdas.adapters.system import RandomIds, SystemClock
 from lambdas.core.costs import busy_usd_per_s
+from lambdas.core.egress import EgressPolicy
 from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
+from lambdas.core.services.access import AccessService
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import Authenticator, KeyAuthenticator, TokenService
@@ -55,6 +68,7 @@ from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.deletion import DeletionService, EraseService
+from lambdas.core.services.deliveries import AnnounceService, DeliveryService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
 from lambdas.core.services.housekeeping import HousekeepingService
@@ -64,25 +78,32 @@ from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
 from lambdas.core.services.rates import RateLimiter
+from lambdas.core.services.sources import FetchService, SourceService
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
+from lambdas.core.services.webhooks import WebhookService
 from lambdas.core.telemetry import NoTelemetry, Telemetry
+from lambdas.core.workflow import Patience
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.adobe_v2.services import AdobeV2Services
 from lambdas.dialects.native.services import NativeServices
 from lambdas.settings import (
+    AccessSettings,
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
+    DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
     SweepSettings,
     TokenSettings,
+    WebhookSettings,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +115,9 @@ IDS = RandomIds()
 
 SIDE_BY_SIDE = 32
 """Jobs the sweep looks at at a time: a thousand in some seconds."""
+
+SWEEPER = "sweeper"
+"""Its message group in the queue of admissions."""
 
 RETRIES = Config(
     retries={"mode": "standard", "max_attempts": 3},
@@ -148,7 +172,14 @@ def native_services() -> NativeServices:
     table, assets, links = _table(settings.table), _assets(settings), _links()
     asset_service, jobs = AssetService(assets, links, CLOCK, IDS), _jobs(settings)
     enhancements = _enhancements(settings, settings.admit_queue_url)
-    submissions = SubmissionService(asset_service, upload_service(), enhancements, IDS)
+    webhooks = webhook_service(
+        settings.table,
+        delivery_queue_url=settings.delivery_queue_url,
+        webhook_key_id=settings.webhook_key_id,
+        allow_loopback=settings.allow_loopback,
+    )
+    sources = source_service(settings, fetch_queue_url=settings.fetch_queue_url, allow_loopback=settings.allow_loopback)
+    submissions = SubmissionService(asset_service, upload_service(), sources, enhancements, webhooks, IDS)
     outcomes = _outcomes(settings, settings.outcome_queue_url)
     batches = DynamoBatchStore(table, Retention(settings.retention_days))
     return NativeServices(
@@ -163,6 +194,7 @@ def native_services() -> NativeServices:
         cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),
         usage=DynamoUsageStore(table),
+        webhooks=webhooks,
         clock=CLOCK,
         ids=IDS,
         sleep=time.sleep,
@@ -284,6 +316,19 @@ def dispatch_service() -> DispatchService:
 
 
 @lru_cache
+def access_service() -> AccessService:
+    """Wire the lending of keys to workers."""
+    settings = AccessSettings.read(os.environ)
+    return AccessService(
+        _assets(settings),
+        _jobs(settings),
+        _attempts(settings),
+        StsIssuer(boto3.client("sts", config=RETRIES), settings.work_role_arn),
+        settings.dereverb,
+    )
+
+
+@lru_cache
 def completion_service() -> CompletionService:
     """Wire the function that ends tasks."""
     settings = CompleteSettings.read(os.environ)
@@ -300,11 +345,12 @@ def sweep_service() -> SweepService:
         _workflow(settings.state_machine_arn),
         _tasks(),
         _completion(settings, settings.work_bucket),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         _outcomes(settings, settings.outcome_queue_url),
         DynamoLaneLog(_table(settings.table)),
         CLOCK,
         workers=SIDE_BY_SIDE,
+        patience=Patience().times(settings.timer_scale),
     )
 
 
@@ -317,11 +363,13 @@ def housekeeping_service() -> HousekeepingService:
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
-        _queue(settings.admit_queue_url),
+        _queue(settings.admit_queue_url, group=SWEEPER),
         erasing,
         _outcomes(settings, settings.outcome_queue_url),
         DeletionService(_assets(settings), erasing, CLOCK),
+        StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
         CLOCK,
+        Patience().times(settings.timer_scale),
     )
 
 
@@ -345,6 +393,75 @@ def erase_service() -> EraseService:
         _cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         outcomes,
         CLOCK,
+    )
+
+
+@lru_cache
+def announce_service() -> AnnounceService:
+    """Wire the making of deliveries."""
+    settings = WebhookSettings.read(os.environ)
+    table, queue = _table(settings.table), _deliveries(settings.delivery_queue_url)
+    return AnnounceService(DynamoWebhookStore(table), DynamoDeliveryStore(table), queue, CLOCK)
+
+
+@lru_cache
+def delivery_service() -> DeliveryService:
+    """Wire the calling of receivers."""
+    settings = DeliverSettings.read(os.environ)
+    table = _table(settings.table)
+    return DeliveryService(
+        DynamoWebhookStore(table),
+        DynamoDeliveryStore(table),
+        _deliveries(settings.delivery_queue_url, settings.delivery_dead_letters_url),
+        Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        KmsSecretSealer(boto3.client("kms", config=RETRIES), settings.webhook_key_id),
+        CLOCK,
+        settings.webhook_retry_delays_s,
+    )
+
+
+@lru_cache
+def waiting_deliveries() -> SqsDelivery:
+    """Wire the queue of deliveries as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), DeliverSettings.read(os.environ).delivery_queue_url)
+
+
+@lru_cache
+def fetch_service() -> FetchService:
+    """Wire the fetching of recordings."""
+    settings = FetchSettings.read(os.environ)
+    return FetchService(
+        Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
+        SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
+    )
+
+
+@lru_cache
+def waiting_fetches() -> SqsDelivery:
+    """Wire the queue of recordings to fetch as its consumer sees it."""
+    return SqsDelivery(boto3.client("sqs", config=RETRIES), FetchSettings.read(os.environ).fetch_queue_url)
+
+
+def source_service(settings: Settings, *, fetch_queue_url: str, allow_loopback: bool = False) -> SourceService:
+    """Wire the registering of recordings to fetch, for dialects."""
+    queue = SqsFetchQueue(boto3.client("sqs", config=RETRIES), fetch_queue_url)
+    return SourceService(_assets(settings), queue, EgressPolicy(allow_loopback=allow_loopback), CLOCK, IDS)
+
+
+def webhook_service(
+    table_name: str, *, delivery_queue_url: str, webhook_key_id: str, allow_loopback: bool = False
+) -> WebhookService:
+    """Wire the administration of webhooks, for dialects and for the command line."""
+    table = _table(table_name)
+    return WebhookService(
+        DynamoWebhookStore(table),
+        DynamoDeliveryStore(table),
+        _deliveries(delivery_queue_url),
+        KmsSecretSealer(boto3.client("kms", config=RETRIES), webhook_key_id),
+        EgressPolicy(allow_loopback=allow_loopback),
+        CLOCK,
+        IDS,
     )
 
 
@@ -384,13 +501,16 @@ def _enhancements(settings: Settings, admit_queue_url: str) -> EnhancementServic
 
 
 def _completion(settings: Settings, work_bucket: str) -> CompletionService:
-    answers = S3Answers(work_bucket, _s3(settings.s3_addressing))
+    objects = S3Answers(work_bucket, _s3(settings.s3_addressing))
+    answers = LaneAnswers(objects, boto3.client("stepfunctions", config=RETRIES))
     return CompletionService(_jobs(settings), _attempts(settings), answers, _tasks())
 
 
 def _backend(lane: Lane, settings: DispatchSettings) -> ComputeBackend:
     if lane is Lane.CPU:
         return LambdaBackend(boto3.client("lambda", config=NO_RETRIES), settings.cpu_function)
+    if lane is Lane.CPU_FAN_OUT:
+        return StateMachineBackend(boto3.client("stepfunctions", config=RETRIES), settings.fan_out_machine_arn)
     return SageMakerAsyncBackend(
         s3=_s3(settings.s3_addressing),
         runtime=boto3.client(
@@ -431,8 +551,8 @@ def _table(name: str) -> "Table":
     return boto3.resource("dynamodb", config=RETRIES).Table(name)
 
 
-def _queue(url: str) -> SqsAdmissionQueue:
-    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url)
+def _queue(url: str, group: str | None = None) -> SqsAdmissionQueue:
+    return SqsAdmissionQueue(boto3.client("sqs", config=RETRIES), url, group)
 
 
 def _erasing(url: str) -> SqsEraseQueue:
@@ -441,6 +561,10 @@ def _erasing(url: str) -> SqsEraseQueue:
 
 def _workflow(state_machine_arn: str) -> StepFunctionsWorkflow:
     return StepFunctionsWorkflow(boto3.client("stepfunctions", config=RETRIES), state_machine_arn)
+
+
+def _deliveries(url: str, dead_letters_url: str = "") -> SqsDeliveryQueue:
+    return SqsDeliveryQueue(boto3.client("sqs", config=RETRIES), url, dead_letters_url)
 
 
 def _tasks() -> StepFunctionsTasks:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Json
 
 from gpu_container.contract import Dereverb, ReportLevel
 from lambdas.core.routing import Lane, LaneSpeed
+from lambdas.core.webhooks import RETRY_DELAYS_S
 
 PREFIX = "CLEARTAKE_"
 
@@ -58,6 +59,13 @@ class ApiSettings(Settings):
     """Of a dialect whose clients can cancel."""
     erase_queue_url: str = ""
     """Of a dialect whose clients can delete."""
+    delivery_queue_url: str = ""
+    webhook_key_id: str = ""
+    """Of a dialect whose clients can have webhooks."""
+    fetch_queue_url: str = ""
+    """Of a dialect whose clients can name URLs."""
+    allow_loopback: bool = False
+    """On one machine only: clients' URLs may lead to the machine itself."""
 
 
 class TokenSettings(Settings):
@@ -77,7 +85,7 @@ class IntakeSettings(Settings):
 
 
 class AdmitSettings(Settings):
-    """Of the admission queue's consumer, the only one that starts executions."""
+    """Of the admission queue's consumer, the only one that starts jobs' executions."""
 
     state_machine_arn: str
     admit_queue_url: str
@@ -103,6 +111,7 @@ class DispatchSettings(Settings):
     speeds: Json[dict[Lane, LaneSpeed]]
     """Of the lanes that are deployed, and of no other."""
     cpu_function: str
+    fan_out_machine_arn: str
     endpoint_name: str = ""
     dereverb: Dereverb = Dereverb.AUTO
     report: ReportLevel = ReportLevel.FULL
@@ -110,8 +119,16 @@ class DispatchSettings(Settings):
     """Set on one machine only: where the look-alike of the asynchronous endpoint listens."""
 
 
+class AccessSettings(Settings):
+    """Of the function that lends workers the keys to their orders."""
+
+    work_role_arn: str
+    dereverb: Dereverb = Dereverb.AUTO
+    """As dispatch has it: the wet track's key tells of it."""
+
+
 class CompleteSettings(Settings):
-    """Of the function that hears the endpoint's notices and the requests to stop, and ends tasks."""
+    """Of the function that hears of the lanes' ends and of requests to stop, and ends tasks."""
 
     work_bucket: str
 
@@ -124,6 +141,9 @@ class SweepSettings(Settings):
     admit_queue_url: str
     outcome_queue_url: str
     erase_queue_url: str
+    intake_machine_arn: str
+    timer_scale: float = 1.0
+    """What the sweep's waiting times are multiplied with; other than 1 only in a drill on one machine."""
 
 
 class EraseSettings(Settings):
@@ -134,3 +154,32 @@ class EraseSettings(Settings):
     admit_queue_url: str
     stop_queue_url: str
     outcome_queue_url: str
+
+
+class WebhookSettings(Settings):
+    """Of the function that makes a delivery of each end of a job for each webhook; it calls nobody."""
+
+    delivery_queue_url: str
+
+
+class DeliverSettings(Settings):
+    """Of the function that calls receivers, the only one that opens the secrets they are signed with."""
+
+    delivery_queue_url: str
+    delivery_dead_letters_url: str
+    webhook_key_id: str
+    allow_loopback: bool = False
+    """True on one machine only, where receivers are the machine's own."""
+    webhook_retry_delays_s: Json[tuple[float, ...]] = RETRY_DELAYS_S
+
+
+class FetchSettings(Settings):
+    """Of the function that fetches recordings."""
+
+    table: str = ""
+    """It sees none."""
+    audio_bucket: str
+    fetch_queue_url: str
+    fetch_failure_queue_url: str
+    allow_loopback: bool = False
+    """True on one machine only."""

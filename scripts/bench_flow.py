@@ -12,11 +12,11 @@ import soundfile as sf
 from rich.console import Console
 from rich.table import Table
 
+from scripts.bench_cloud import ASSETS, upload
 from scripts.cli.enhance import access
 from scripts.cli.rest import Api, ApiError
 from scripts.recordings import read
 
-ASSETS = "/audio_services/v1/assets"
 CLIP_S = 10
 POLL_S = 0.01
 
@@ -26,14 +26,6 @@ def clip(path: Path, target: Path) -> Path:
     recording, rate_hz = read(path)
     sf.write(target, recording[:, : CLIP_S * rate_hz].T, rate_hz, subtype="PCM_16")
     return target
-
-
-def upload(api: Api, path: Path) -> str:
-    """Upload a recording; returns its id once it is ready."""
-    asset = api.create_asset(path, "audio/wav")
-    api.upload(path, asset, lambda _share: None)
-    api.wait_until_ready(asset["id"])
-    return str(asset["id"])
 
 
 def enhance(api: Api, asset_id: str, strength: int) -> float:

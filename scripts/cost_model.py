@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lambdas.core.costs import MIB_PER_GB, PRICES, SECONDS_PER_HOUR, Prices
-from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, Machine
+from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, FAN_OUT, Machine
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class Engine:
     """The full report; none of it with ``report=none``."""
     codec_cpu_s: float = 0.0115
     """Encoding MP3 with LAME, the dearest of the codecs; PCM costs next to nothing."""
-    fan_out_warm_up_s: float = 8.0
-    """Sound before each chunk that is computed and thrown away."""
+    decode_cpu_s: float = 0.002
+    """Decoding MP3, which each part of a fan-out does from the beginning of the file."""
+    fan_out_warm_up_s: float = 60.0
+    """Sound of the head and before each part that is computed and thrown away."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Assumptions:
     gpu_wake_s: float = 300.0
     gpu_linger_s: float = 600.0
     """An instance is paid for while it starts and until scaling lets it go."""
-    chunk_s: float = 300.0
-    transitions_per_chunk: float = 2.0
-    """Of the child execution of one chunk: start and task."""
+    fan_out_file_h: float = 4.0
+    """Length of a file that is fanned out: the longer, the more of it is decoded for nothing."""
+    part_s: float = 1800.0
+    transitions_per_part: float = 2.0
+    """Of the child execution of one part: start and task."""
     api_requests: int = 16
     """Of one job: asset, enhancement, a dozen polls, download."""
     api_function_gb_s: float = 0.05
@@ -104,23 +108,29 @@ def cpu_lane_usd(inputs: Inputs, model: str, *, arm: bool = False, report: bool 
 
 
 def fan_out_overhead_usd(inputs: Inputs, model: str) -> float:
-    """Return what the Distributed Map adds to an audio hour: warm-up, transitions, calls, one GET and PUT a chunk."""
+    """Return what working in parts adds to an audio hour.
+
+    Each part decodes what is before it and runs the network over its warm-up, the assembly decodes once more; and there
+    are transitions, calls, and one GET and PUT a part.
+    """
     assumed, prices = inputs.assumptions, inputs.prices
-    chunks = SECONDS_PER_HOUR / assumed.chunk_s
-    warm_up_cpu_s = chunks * inputs.engine.fan_out_warm_up_s * inputs.engine.network_cpu_s[model]
+    engine, file_s = inputs.engine, assumed.fan_out_file_h * SECONDS_PER_HOUR
+    parts = SECONDS_PER_HOUR / assumed.part_s
+    decoded_s = parts * (file_s - assumed.part_s) / 2 + SECONDS_PER_HOUR
+    cpu_s = decoded_s * engine.decode_cpu_s + parts * engine.fan_out_warm_up_s * engine.network_cpu_s[model]
     each = (
-        assumed.transitions_per_chunk * prices.step_functions_usd_per_transition
+        assumed.transitions_per_part * prices.step_functions_usd_per_transition
         + prices.lambda_usd_per_request
         + prices.s3_usd_per_get
         + prices.s3_usd_per_put
     )
-    return warm_up_cpu_s * lambda_usd_per_cpu_s(inputs) + chunks * each
+    machine = transitions(FAN_OUT) * prices.step_functions_usd_per_transition / assumed.fan_out_file_h
+    return cpu_s * lambda_usd_per_cpu_s(inputs) / assumed.lambda_efficiency + parts * each + machine
 
 
 def fan_out_usd(inputs: Inputs, model: str) -> float:
-    """Return dollars per audio hour of the fanned-out cpu lane: one CPU for each chunk, each kept busy."""
-    compute = cpu_s_per_audio_hour(inputs.engine, model) * lambda_usd_per_cpu_s(inputs)
-    return compute + fan_out_overhead_usd(inputs, model)
+    """Return dollars per audio hour of the cpu lane's fan-out: the function once for each part, and for all."""
+    return cpu_lane_usd(inputs, model) + fan_out_overhead_usd(inputs, model)
 
 
 def gpu_speed(inputs: Inputs, model: str, *, report: bool = True) -> float:
@@ -155,8 +165,8 @@ def gpu_cold_usd(inputs: Inputs, model: str, *, audio_hours: float) -> float:
 
 
 def break_even_audio_hours(inputs: Inputs, model: str) -> float | None:
-    """Return the backlog from which waking a GPU is cheaper than the fan-out; None where it never is."""
-    saved = fan_out_usd(inputs, model) - gpu_warm_usd(inputs, model)
+    """Return the backlog from which waking a GPU is cheaper than functions; None where it never is."""
+    saved = cpu_lane_usd(inputs, model) - gpu_warm_usd(inputs, model)
     return gpu_wake_usd(inputs) / saved if saved > 0 else None
 
 
@@ -210,8 +220,8 @@ def lane_rows(inputs: Inputs) -> list[tuple[str, list[float]]]:
         ("cpu, whole file, x86", [cpu_lane_usd(inputs, model) for model in models]),
         ("cpu, whole file, arm64 (at the same speed)", [cpu_lane_usd(inputs, model, arm=True) for model in models]),
         ("cpu, whole file, x86, no report", [cpu_lane_usd(inputs, model, report=False) for model in models]),
-        ("cpu, Distributed Map", [fan_out_usd(inputs, model) for model in models]),
-        ("… of which the map's overhead", [fan_out_overhead_usd(inputs, model) for model in models]),
+        ("cpu, fan-out of a long file", [fan_out_usd(inputs, model) for model in models]),
+        ("… of which for its parts", [fan_out_overhead_usd(inputs, model) for model in models]),
         ("gpu, warm and fed", [gpu_warm_usd(inputs, model) for model in models]),
         ("gpu, warm and fed, no report", [gpu_warm_usd(inputs, model, report=False) for model in models]),
         ("gpu, one wake for 1 audio hour", [gpu_cold_usd(inputs, model, audio_hours=1) for model in models]),

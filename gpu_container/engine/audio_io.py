@@ -101,8 +101,9 @@ class Decoding:
         estimates. What is there is given: a caller may want to say that the rest is missing.
     """
 
-    def __init__(self, conversation: "_Decoder", limits: DecodeLimits, size_bytes: int) -> None:
+    def __init__(self, conversation: "_Decoder", limits: DecodeLimits, size_bytes: int, start_s: int) -> None:
         self._conversation = conversation
+        self._start_s = start_s
         self._limits = limits
         self._allowed_bytes = limits.free_expansion_bytes + limits.max_expansion * size_bytes
         found = conversation.take_format()
@@ -124,7 +125,7 @@ class Decoding:
             self._check(frames)
             if item.shape[1]:
                 yield item
-        if frames == 0:
+        if frames == 0 and self._start_s == 0:
             raise EngineError(ErrorCode.INPUT_EMPTY, "The recording has no samples.")
         self.missing_s = item.missing_s
 
@@ -137,17 +138,26 @@ class Decoding:
 
 
 @contextmanager
-def decode(source: ByteSource, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Decoding]:
+def decode(source: ByteSource, *, start_s: int = 0, limits: DecodeLimits = DEFAULT_LIMITS) -> Iterator[Decoding]:
     """Open a recording; decoding goes on while the caller works, a few blocks ahead.
+
+    Parameters
+    ----------
+    start_s
+        Where the blocks begin; to the sample, so that all before it is decoded too unless its samples lie in the file
+        one by one. Behind the recording's end there are none.
+    limits
+        What the file may cost.
 
     Raises
     ------
     EngineError
         Any ``INPUT_*`` code; ENGINE_FAILED where the trouble is ours. What ``source`` raises comes through.
     """
-    job = Job(size_bytes=source.size_bytes, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s(source.size_bytes))
+    size_bytes = source.size_bytes
+    job = Job(size_bytes=size_bytes, start_s=start_s, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s(size_bytes))
     with contextlib.closing(_Decoder(job, source, limits)) as conversation:
-        yield Decoding(conversation, limits, source.size_bytes)
+        yield Decoding(conversation, limits, size_bytes, start_s)
 
 
 class Encoding:

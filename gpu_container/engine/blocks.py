@@ -42,6 +42,28 @@ class BlockQueue:
         return taken[0] if len(taken) == 1 else np.concatenate(taken, axis=1)
 
 
+class Excerpt:
+    """Lets through some stretches of a signal that comes in pieces, one after the other.
+
+    Parameters
+    ----------
+    spans
+        Frames, in order.
+    """
+
+    def __init__(self, *spans: range) -> None:
+        self._spans = spans
+        self._at = 0
+
+    def process(self, signal: Real) -> Real:
+        """Take ``(channels, n)``, return what of it is let through, ``(channels, m)``."""
+        at = self._at
+        self._at += signal.shape[1]
+        kept = [signal[:, max(0, span.start - at) : max(0, span.stop - at)] for span in self._spans]
+        filled = [piece for piece in kept if piece.shape[1]] or [signal[:, :0]]
+        return filled[0] if len(filled) == 1 else np.concatenate(filled, axis=1)
+
+
 class PairQueue:
     """Dry samples that wait for their wet ones, which come later and in larger pieces."""
 

@@ -1,5 +1,7 @@
 """The engine's one exception."""
 
+from collections.abc import Callable
+
 from gpu_container.contract import ErrorCode
 
 
@@ -18,3 +20,9 @@ class EngineError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def stop_if_cancelled(is_cancelled: Callable[[], bool] | None) -> None:
+    """Raise CANCELLED where the caller's question is answered with yes."""
+    if is_cancelled and is_cancelled():
+        raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")

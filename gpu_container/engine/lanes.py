@@ -24,6 +24,7 @@ from itertools import pairwise
 import numpy as np
 
 from gpu_container.engine.enhancer import Enhancer, NetworkStream
+from gpu_container.engine.seams import join
 from gpu_container.engine.stft import HOP, RATE_HZ, Real
 
 SEGMENT_S = 60
@@ -34,7 +35,6 @@ SEARCH_S = 2
 PRELUDE_S = 10
 """The head of a recording runs alone, so that there is a state to take up."""
 
-FADE_HOPS = 2
 SHORTEST_SEGMENT = 3
 """In overlaps: shorter segments would spend more on their warm-up than the batch saves."""
 
@@ -211,24 +211,15 @@ class _Run:
 
 def _join(outputs: Real, plan: _Plan, *, into: Real) -> Real:
     """Put the lanes ``(lanes, channels, m)`` together where they are quietest, cross-faded: ``(channels, n)``."""
-    fade = FADE_HOPS * HOP
-    rising = np.linspace(0, 1, fade, dtype=np.float32)
     into[:, : outputs.shape[2]] = outputs[0]
+    warm_up, search = (plan.overlap_s - SEARCH_S) * RATE_HZ, SEARCH_S * RATE_HZ
     for lane in range(1, plan.lanes):
-        start = plan.start_s(lane) * RATE_HZ
-        search = start + (plan.overlap_s - SEARCH_S) * RATE_HZ
-        seam = search + _quietest(into[:, search : search + SEARCH_S * RATE_HZ])
-        heard = outputs[lane, :, seam - start :]  # (channels, what is left of the lane)
-        old = into[:, seam : seam + fade].copy()
-        into[:, seam : seam + heard.shape[1]] = heard
-        into[:, seam : seam + fade] = old + rising * (heard[:, :fade] - old)
+        heard = outputs[lane, :, warm_up:]  # (channels, what the lane is listened to for)
+        start = plan.start_s(lane) * RATE_HZ + warm_up
+        joined = join(into[:, start : start + search], heard[:, :search], HOP)
+        into[:, start : start + heard.shape[1]] = heard
+        into[:, start : start + search] = joined
     return into
-
-
-def _quietest(signal: Real) -> int:
-    """Return where in ``(channels, n)`` the cross-fade costs least."""
-    energy = np.square(signal).reshape(len(signal), -1, HOP).sum(axis=(0, 2))  # (hops,)
-    return int(np.argmin(np.convolve(energy, np.ones(FADE_HOPS), mode="valid"))) * HOP
 
 
 def _shared_out(lanes: int, jobs: int) -> list[range]:

@@ -31,26 +31,24 @@ from gpu_container.engine.audio_io import Decoding, Encoding, decode, encode
 from gpu_container.engine.blocks import Pair, PairQueue
 from gpu_container.engine.byte_io import ByteSink, ByteSource, FileSink, FileSource
 from gpu_container.engine.enhancer import Enhancer
-from gpu_container.engine.errors import EngineError
+from gpu_container.engine.errors import EngineError, stop_if_cancelled
 from gpu_container.engine.finish import Finish
 from gpu_container.engine.formats import AudioFormat, OutputSpec, output_spec
 from gpu_container.engine.loudness import LoudnessMeter
 from gpu_container.engine.measure import Measured, Measurement
+from gpu_container.engine.mending import mended
 from gpu_container.engine.mix import mix, wet_gain
 from gpu_container.engine.pictures import draw_spectrogram, draw_waveform, peaks
 from gpu_container.engine.resample import Resampler
 from gpu_container.engine.signal_path import SignalPath
 from gpu_container.engine.stft import Real
-from gpu_container.engine.wet import FolderWet, WetStore, WetWriter, kept_track, writing
+from gpu_container.engine.wet import FolderWet, WetParts, WetStore, WetWriter, kept_track, writing
 
 ENGINE_VERSION: Final = "4"
 """Raised with every change that is heard: kept wet tracks of another version are not used again."""
 
 SILENCE: Final = 10 ** (-90 / 20)
 """A recording that nowhere passes -90 dBFS holds nothing."""
-
-ABSURD: Final = np.float32(65_536)
-"""Louder than 16-bit samples that were taken for floats by mistake; beyond it the network's powers overflow."""
 
 MISSED_LU: Final = 0.5
 """A result further from its target loudness is worth a warning; EBU R 128 allows programmes as much."""
@@ -119,7 +117,7 @@ def enhance(
     *,
     model: Enhancer,
     options: EnhanceOptions,
-    wet: WetStore | None = None,
+    wet: WetStore | WetParts | None = None,
     on_progress: Progress | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> Enhanced:
@@ -132,7 +130,7 @@ def enhance(
     Parameters
     ----------
     wet
-        Where to keep the wet track, or take it from.
+        Where to keep the wet track, or take it from; from parts it is only taken.
     on_progress
         Called after each block with (completed_s, total_s); the total is the header's until the end.
     is_cancelled
@@ -167,8 +165,7 @@ class _Hooks:
     is_cancelled: Callable[[], bool] | None
 
     def stop_if_cancelled(self) -> None:
-        if self.is_cancelled and self.is_cancelled():
-            raise EngineError(ErrorCode.CANCELLED, "The enhancement was cancelled.")
+        stop_if_cancelled(self.is_cancelled)
 
 
 @dataclass
@@ -214,7 +211,7 @@ class _Enhancement:
     sink: ByteSink
     model: Enhancer
     options: EnhanceOptions
-    wet: WetStore | None
+    wet: WetStore | WetParts | None
     hooks: _Hooks
     counts: _Counts = field(default_factory=_Counts)
     measured_s: float | None = None
@@ -256,7 +253,7 @@ class _Enhancement:
                 return
             self.counts.wet_track = "computed"
             keeper = None
-            if self.wet:
+            if self.wet and not isinstance(self.wet, WetParts):
                 keeper = stack.enter_context(writing(self.wet, found))
             yield found, self._computed(found, dry, keeper)
 
@@ -265,19 +262,12 @@ class _Enhancement:
         self.hooks.stop_if_cancelled()
         for block in self.counts.timed_each("read", recording.blocks()):
             self.counts.read += block.shape[1]
-            yield self._mended(block)
+            sane, count = mended(block)
+            self.counts.repaired += count
+            yield sane
             self._tell_progress(recording.format)
             self.hooks.stop_if_cancelled()
         self.counts.missing_s = recording.missing_s
-
-    def _mended(self, block: Real) -> Real:
-        """Take what is not a number for silence, and what no recording holds for the loudest that one might."""
-        sane = np.abs(block) <= ABSURD  # False for NaN too
-        if sane.all():
-            return block
-        self.counts.repaired += int(np.count_nonzero(~sane))
-        finite = np.where(np.isfinite(block), block, np.float32(0))
-        return np.clip(finite, -ABSURD, ABSURD)
 
     def _computed(self, found: AudioFormat, dry: Iterator[Real], keeper: WetWriter | None) -> Iterator[Pair]:
         """Run the network; its answer comes later than what it was given."""
@@ -476,11 +466,9 @@ def _joined(found: AudioFormat, dry: Iterator[Real], wet: Iterator[Real]) -> Ite
 
 
 def _kept_too(pairs: Iterator[Pair], keeper: WetWriter | None) -> Iterator[Pair]:
-    """Pass pairs on, and write their wet half to where it is kept."""
+    """Pass pairs on, and write their wet half to where it is kept: the result is the same as from there."""
     for dry, wet in pairs:
-        if keeper:
-            keeper.write(wet)
-        yield dry, wet
+        yield dry, keeper.write(wet) if keeper else wet
 
 
 def _draw(measured: Measured) -> Pictures | None:

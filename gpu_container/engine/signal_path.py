@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from gpu_container.contract import Dereverb
+from gpu_container.engine.blocks import Excerpt
 from gpu_container.engine.dereverb import Dereverberator
 from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.lanes import LaneStream
@@ -18,6 +19,8 @@ class SignalPath:
     ----------
     jobs
         Threads that share a long recording.
+    heard
+        What of the signal the network is given; None for all of it.
     checkpoint
         Called about once per second of network work; may raise.
     """
@@ -30,10 +33,12 @@ class SignalPath:
         channels: int,
         dereverb: Dereverb,
         jobs: int = 1,
+        heard: Excerpt | None = None,
         checkpoint: Callable[[], None] | None = None,
     ) -> None:
         self._up = Resampler(rate_hz, RATE_HZ, channels)
         self._echo = Dereverberator(channels, dereverb)
+        self._heard = heard
         self._level = FaintLift(channels)
         self._network = LaneStream(model, channels, jobs=jobs, checkpoint=checkpoint)
         self._down = Resampler(RATE_HZ, rate_hz, channels)
@@ -62,6 +67,8 @@ class SignalPath:
         yield self._down.finish()
 
     def _through(self, signal: Real) -> Iterator[Real]:
+        if self._heard:
+            signal = self._heard.process(signal)
         yield from self._back(self._network.process(self._level.process(signal)))
 
     def _back(self, wet: Real) -> Iterator[Real]:

@@ -1,7 +1,8 @@
-"""The AWS clients a worker needs, made once per process (boto3 clients are thread-safe, sessions are not)."""
+"""The AWS clients a worker needs (boto3 clients are thread-safe, sessions are not)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clients:
-    """What a worker may call; its role allows no more than this either."""
+    """What a worker may call; its credentials allow no more than this either."""
 
     s3: "S3Client"
     dynamodb: "DynamoDBClient"
     stepfunctions: "SFNClient"
 
 
-def make_clients(settings: ServingSettings) -> Clients:
-    """Make the clients; ``AWS_ENDPOINT_URL`` and the region are read by boto3 itself."""
+def make_clients(settings: ServingSettings, make: Callable[..., Any] = boto3.client) -> Clients:
+    """Make the clients with a session's ``make``; ``AWS_ENDPOINT_URL`` and the region are read by boto3 itself."""
     patient = Config(
         connect_timeout=5,
         read_timeout=60,
@@ -35,7 +36,7 @@ def make_clients(settings: ServingSettings) -> Clients:
     # A heartbeat that hangs is worth less than the next one.
     brisk = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     return Clients(
-        s3=boto3.client("s3", config=patient.merge(Config(s3={"addressing_style": settings.s3_addressing}))),
-        dynamodb=boto3.client("dynamodb", config=brisk),
-        stepfunctions=boto3.client("stepfunctions", config=brisk),
+        s3=make("s3", config=patient.merge(Config(s3={"addressing_style": settings.s3_addressing}))),
+        dynamodb=make("dynamodb", config=brisk),
+        stepfunctions=make("stepfunctions", config=brisk),
     )

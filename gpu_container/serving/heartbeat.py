@@ -11,7 +11,9 @@ from typing import Final, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpu_container.contract import ProgressKey, WorkOrder
+from gpu_container.serving.access import AccessRefusedError
 from gpu_container.serving.clients import Clients
+from gpu_container.serving.storage import StorageError
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,12 +26,18 @@ class Heartbeat:
 
     A beat that the row or the task token refuses means that this attempt is no longer wanted: cancelled, timed out or
     superseded. It sets ``unwanted`` for good. Any other trouble is logged, and the next beat tries again.
+
+    Parameters
+    ----------
+    tells_progress
+        False where several work on one order: none of them knows how far it has come, and the row keeps what it says.
     """
 
-    def __init__(self, order: WorkOrder, clients: Clients, *, interval_s: float) -> None:
+    def __init__(self, order: WorkOrder, clients: Clients, *, interval_s: float, tells_progress: bool = True) -> None:
         self._order = order
         self._clients = clients
         self._interval_s = interval_s
+        self._tells_progress = tells_progress
         self._percent = 0.0
         self._unwanted = threading.Event()
         self._stop = threading.Event()
@@ -84,19 +92,23 @@ class Heartbeat:
                 self._unwanted.set()
             else:
                 _LOG.warning("heartbeat failed", extra={"told_by": what, "reason": code})
-        except BotoCoreError as error:
+        except AccessRefusedError:
+            _LOG.info("attempt no longer wanted", extra={"told_by": what, "reason": "AccessRefused"})
+            self._unwanted.set()
+        except (BotoCoreError, StorageError) as error:
             _LOG.warning("heartbeat failed", extra={"told_by": what, "reason": type(error).__name__})
 
     def _write_progress(self, row: ProgressKey) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        told = {":progress": {"N": f"{self._percent:.1f}"}} if self._tells_progress else {}
         self._clients.dynamodb.update_item(
             TableName=row.table,
             Key={"pk": {"S": row.pk}, "sk": {"S": row.sk}},
-            UpdateExpression="SET progress = :progress, heartbeat_at = :now, #status = :running",
+            UpdateExpression="SET heartbeat_at = :now, #status = :running" + (", progress = :progress" * bool(told)),
             ConditionExpression="attempt = :attempt AND #status IN (:dispatched, :running)",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={
-                ":progress": {"N": f"{self._percent:.1f}"},
+                **told,
                 ":now": {"S": now},
                 ":running": {"S": "running"},
                 ":dispatched": {"S": "dispatched"},

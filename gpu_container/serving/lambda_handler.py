@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from gpu_container.contract import ProbeOrder, WorkOrder
+import botocore.session
+
+from gpu_container.contract import ErrorCode, PartOrder, ProbeFailure, ProbeOrder, WorkOrder
 from gpu_container.serving import logs, probing
+from gpu_container.serving.access import Access, AccessRefusedError, make_access
 from gpu_container.serving.clients import Clients, make_clients
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.storage import S3Source
@@ -29,7 +32,13 @@ def probe(event: Document, _context: object) -> Document:
     """
     order = ProbeOrder.model_validate(event)
     settings = _settings()
-    with S3Source(_clients().s3, order.input) as source:
+    try:
+        clients = _clients(order)
+    except AccessRefusedError:
+        # Deleted meanwhile: nothing becomes of the answer.
+        failure = ProbeFailure(error_code=ErrorCode.CANCELLED, message="nobody waits for the probe any more")
+        return failure.model_dump(mode="json")
+    with S3Source(clients.s3, order.input) as source:
         answer = probing.answer(
             source,
             limit_s=settings.probe_limit_s,
@@ -40,8 +49,23 @@ def probe(event: Document, _context: object) -> Document:
 
 
 def enhance(event: Document, _context: object) -> Document:
-    """Carry out a whole order on the CPU: ``WorkOrder`` in, ``WorkResult`` or ``WorkFailure`` out."""
+    """Carry out a whole order on the CPU, or one part of it.
+
+    ``WorkOrder`` in, ``WorkResult`` or ``WorkFailure`` out; ``PartOrder`` in, ``PartResult`` or ``WorkFailure`` out.
+
+    Raises
+    ------
+    PartFailedError
+        If a part may be made by a retry; the state machine tries again.
+    """
+    if "part" in event:
+        return _worker().run_part(PartOrder.model_validate(event)).model_dump(mode="json")
     return _worker().run(WorkOrder.model_validate(event)).model_dump(mode="json")
+
+
+def _clients(order: ProbeOrder) -> Clients:
+    access = _access()
+    return access.to_probe(order) if access else make_clients(_settings())
 
 
 # Once per execution environment, not per event.
@@ -55,8 +79,8 @@ def _settings() -> ServingSettings:
 
 
 @cache
-def _clients() -> Clients:
-    return make_clients(_settings())
+def _access() -> Access | None:
+    return make_access(_settings(), botocore.session.Session())
 
 
 @cache

@@ -35,6 +35,8 @@ class ServingSettings(BaseModel):
     probe_memory_bytes: int = Field(3 * 2**29, gt=0)
     """Below the probe function's own 2 GiB, so that the file is refused and not the function killed."""
 
+    access_function: str = ""
+    """The function that lends the keys to each order; empty: the process's own credentials reach what orders name."""
     s3_addressing: Literal["auto", "path", "virtual"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

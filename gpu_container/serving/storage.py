@@ -39,11 +39,12 @@ _BLOCKS_KEPT: Final = 5
 _READS: Final = 3
 _BROKEN_OFF: Final = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError)
 """What happens in the middle of an answer; boto3 asks again only where there was none."""
-_GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"})
+_GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion", "403", "AccessDenied"})
+"""To who may not list a bucket S3 says of what is missing that it is forbidden."""
 
 
 class StorageError(Exception):
-    """S3 did not do as asked; ``retryable`` is false where the object is not there."""
+    """S3 did not do as asked; ``retryable`` is false where the object is not there, or not for us."""
 
     def __init__(self, action: str, reason: str, *, retryable: bool) -> None:
         super().__init__(f"{action}: {reason}")

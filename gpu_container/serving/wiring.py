@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpu_container.contract import WorkOrder
+import botocore.session
+
+from gpu_container.contract import PartOrder, WorkOrder
 from gpu_container.engine.batching import Batcher
 from gpu_container.engine.byte_io import ByteSink, ByteSource
 from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.models import load_model, model_version
+from gpu_container.engine.parts import enhance_part
 from gpu_container.engine.pipeline import ENGINE_VERSION, Enhanced, EnhanceOptions, enhance
-from gpu_container.engine.wet import WetStore
+from gpu_container.engine.wet import WetParts, WetStore
+from gpu_container.serving.access import make_access
 from gpu_container.serving.clients import make_clients
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
@@ -35,7 +39,7 @@ class AudioEngine:
         sink: ByteSink,
         *,
         model: Enhancer,
-        wet: WetStore | None,
+        wet: WetStore | WetParts | None,
         on_progress: Callable[[float, float], None],
         is_cancelled: Callable[[], bool],
     ) -> Enhanced:
@@ -53,6 +57,26 @@ class AudioEngine:
             source, sink, model=model, options=options, wet=wet, on_progress=on_progress, is_cancelled=is_cancelled
         )
 
+    def enhance_part(
+        self,
+        order: PartOrder,
+        source: ByteSource,
+        *,
+        model: Enhancer,
+        wet: WetStore,
+        is_cancelled: Callable[[], bool],
+    ) -> int:
+        """Make and keep one part's wet track; return the network's runs, 0 where it was kept already."""
+        return enhance_part(
+            source,
+            order.part,
+            model=model,
+            dereverb=order.order.dereverb,
+            wet=wet,
+            jobs=self.jobs,
+            is_cancelled=is_cancelled,
+        )
+
     def wet_version(self, model: str) -> str:
         """Return the fingerprint of engine and model."""
         return f"{ENGINE_VERSION}:{model_version(model)}"
@@ -60,7 +84,10 @@ class AudioEngine:
 
 def make_worker(settings: ServingSettings) -> Worker:
     """Make a worker on AWS and the engine; no model is loaded yet."""
-    return Worker(settings, make_clients(settings), ModelShelf(_load), AudioEngine())
+    session = botocore.session.Session()
+    # Made before the first order comes: the session then knows AWS's services, and so do the orders' own.
+    clients = make_clients(settings, session.create_client)
+    return Worker(settings, clients, ModelShelf(_load), AudioEngine(), access=make_access(settings, session))
 
 
 def _load(name: str) -> Enhancer:

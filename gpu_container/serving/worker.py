@@ -10,11 +10,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from gpu_container.contract import ErrorCode, ObjectRef, ReportLevel, WorkFailure, WorkOrder, WorkResult
+from gpu_container.contract import (
+    ErrorCode,
+    ObjectRef,
+    Part,
+    PartOrder,
+    PartResult,
+    ReportLevel,
+    WorkFailure,
+    WorkOrder,
+    WorkResult,
+)
 from gpu_container.engine.errors import EngineError
+from gpu_container.serving.access import Access, AccessRefusedError
 from gpu_container.serving.clients import Clients
 from gpu_container.serving.heartbeat import Heartbeat
 from gpu_container.serving.logs import about
@@ -26,13 +37,20 @@ if TYPE_CHECKING:
     from gpu_container.engine.byte_io import ByteSink, ByteSource
     from gpu_container.engine.enhancer import Enhancer
     from gpu_container.engine.pipeline import Enhanced
-    from gpu_container.engine.wet import WetStore
+    from gpu_container.engine.wet import WetParts, WetStore
 
 _LOG = logging.getLogger(__name__)
 
 _ENHANCED_PERCENT: Final = 97.0
 _WET_VERSION: Final = "cleartake-wet"
 """Name of the metadata that says which engine and model made a wet track."""
+
+
+_Result = TypeVar("_Result", WorkResult, PartResult)
+
+
+class PartFailedError(Exception):
+    """A part was not made, and may be if it is tried again."""
 
 
 class Engine(Protocol):
@@ -45,11 +63,23 @@ class Engine(Protocol):
         sink: "ByteSink",
         *,
         model: "Enhancer",
-        wet: "WetStore | None",
+        wet: "WetStore | WetParts | None",
         on_progress: Callable[[float, float], None],
         is_cancelled: Callable[[], bool],
     ) -> "Enhanced":
         """Enhance ``source`` into ``sink`` as the order says."""
+        ...
+
+    def enhance_part(
+        self,
+        order: PartOrder,
+        source: "ByteSource",
+        *,
+        model: "Enhancer",
+        wet: "WetStore",
+        is_cancelled: Callable[[], bool],
+    ) -> int:
+        """Make and keep one part's wet track; return the network's runs, 0 where it was kept already."""
         ...
 
     def wet_version(self, model: str) -> str:
@@ -63,6 +93,8 @@ class Worker:
 
     Attributes
     ----------
+    clients
+        Of the process itself; while an order is worked on, those that `access` opens for it.
     stopping
         Set when the process is asked to end: running orders stop at the next block and may be retried elsewhere.
     """
@@ -72,12 +104,13 @@ class Worker:
     models: ModelShelf
     engine: Engine
     stopping: threading.Event = field(default_factory=threading.Event)
+    access: Access | None = None
 
     def run(self, order: WorkOrder) -> WorkResult | WorkFailure:
         """Carry out one order; every failure comes back as a document, never as an exception."""
         with about(job_id=order.job_id, attempt=order.attempt):
             _LOG.info("order started", extra={"model": order.model, "strength": order.strength})
-            outcome = self._outcome(order)
+            outcome = self._outcome(order, lambda worker, heartbeat: _Attempt(worker, order, heartbeat).result())
             if isinstance(outcome, WorkFailure):
                 _LOG.warning("order failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
             else:
@@ -85,10 +118,44 @@ class Worker:
                 _LOG.info("order done", extra=outcome.model_dump(include=told))
             return outcome
 
-    def _outcome(self, order: WorkOrder) -> WorkResult | WorkFailure:
+    def run_part(self, order: PartOrder) -> PartResult | WorkFailure:
+        """Make and keep the wet track of one part; one that is kept already costs nothing.
+
+        What no retry can help comes back as a document: the order that takes the parts up meets it again, and the job
+        ends with that.
+
+        Raises
+        ------
+        PartFailedError
+            Where a retry can help.
+        """
+        whole = order.order
+        with about(job_id=whole.job_id, attempt=whole.attempt):
+            _LOG.info("part started", extra={"model": whole.model, "part": order.part.number})
+            outcome = self._outcome(
+                whole,
+                lambda worker, heartbeat: _PartAttempt(worker, whole, heartbeat, order.part).result(),
+                tells_progress=False,
+            )
+            if isinstance(outcome, WorkFailure):
+                _LOG.warning("part failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
+                if outcome.retryable:
+                    raise PartFailedError(f"{outcome.error_code}: {outcome.message}")
+            else:
+                told = {"number", "seconds", "network_inferences"}
+                _LOG.info("part done", extra=outcome.model_dump(include=told))
+            return outcome
+
+    def _outcome(
+        self, order: WorkOrder, work: "Callable[[Worker, Heartbeat], _Result]", *, tells_progress: bool = True
+    ) -> _Result | WorkFailure:
         try:
-            with Heartbeat(order, self.clients, interval_s=self.settings.heartbeat_s) as heartbeat:
-                return _Attempt(self, order, heartbeat).result()
+            worker = self._opened(order)
+            interval_s = self.settings.heartbeat_s
+            with Heartbeat(order, worker.clients, interval_s=interval_s, tells_progress=tells_progress) as heartbeat:
+                return work(worker, heartbeat)
+        except AccessRefusedError:
+            return _failure(order, ErrorCode.CANCELLED, "nobody waits for the order any more", retryable=False)
         except EngineError as error:
             code = ErrorCode(error.code)
             if code is ErrorCode.CANCELLED and self.stopping.is_set():
@@ -100,6 +167,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the orchestration decides by a document, not by a stack trace
             _LOG.exception("unexpected error")
             return _failure(order, ErrorCode.ENGINE_FAILED, type(error).__name__, retryable=True)
+
+    def _opened(self, order: WorkOrder) -> "Worker":
+        """Return this worker with the keys to one order."""
+        return replace(self, clients=self.access.to_work(order)) if self.access else self
 
 
 @dataclass
@@ -157,13 +228,55 @@ class S3Wet:
 
 
 @dataclass(frozen=True)
-class _Attempt:
-    """The steps of one order, with what they share."""
+class _Steps:
+    """What the steps of any order share."""
 
     worker: Worker
     order: WorkOrder
     heartbeat: Heartbeat
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic, init=False)
+
+    def _wet_at(self, ref: ObjectRef) -> S3Wet:
+        return S3Wet(self.worker.clients, ref, self.worker.engine.wet_version(self.order.model))
+
+    def _is_cancelled(self) -> bool:
+        return self.heartbeat.unwanted or self.worker.stopping.is_set()
+
+    def _stop_if_cancelled(self) -> None:
+        if self._is_cancelled():
+            raise EngineError(ErrorCode.CANCELLED, "cancelled before the work was done")
+
+
+@dataclass(frozen=True)
+class _PartAttempt(_Steps):
+    """The steps of one part."""
+
+    part: Part
+
+    def result(self) -> PartResult:
+        worker, order = self.worker, self.order
+        self._stop_if_cancelled()
+        model = worker.models.get(order.model)
+        with S3Source(worker.clients.s3, order.input) as source:
+            inferences = worker.engine.enhance_part(
+                PartOrder(order=order, part=self.part),
+                source,
+                model=model,
+                wet=self._wet_at(part_ref(order, self.part)),
+                is_cancelled=self._is_cancelled,
+            )
+        return PartResult(
+            job_id=order.job_id,
+            attempt=order.attempt,
+            number=self.part.number,
+            seconds=round(time.monotonic() - self.started, 3),
+            network_inferences=inferences,
+        )
+
+
+@dataclass(frozen=True)
+class _Attempt(_Steps):
+    """The steps of one order."""
 
     def result(self) -> WorkResult:
         order, s3 = self.order, self.worker.clients.s3
@@ -188,20 +301,18 @@ class _Attempt:
             is_cancelled=self._is_cancelled,
         )
 
-    def _wet(self) -> S3Wet | None:
-        ref = self.order.wet
-        return S3Wet(self.worker.clients, ref, self.worker.engine.wet_version(self.order.model)) if ref else None
+    def _wet(self) -> "S3Wet | WetParts | None":
+        order = self.order
+        if order.parts:
+            # Only here: it brings what the probe, which shares this module, has no need to wait for.
+            from gpu_container.engine.wet import WetParts  # noqa: PLC0415
+
+            return WetParts(tuple((part, self._wet_at(part_ref(order, part))) for part in order.parts))
+        return self._wet_at(order.wet) if order.wet else None
 
     def _on_progress(self, completed_s: float, total_s: float) -> None:
         share = min(completed_s / total_s, 1.0) if total_s > 0 else 0.0
         self.heartbeat.report(share * _ENHANCED_PERCENT)
-
-    def _is_cancelled(self) -> bool:
-        return self.heartbeat.unwanted or self.worker.stopping.is_set()
-
-    def _stop_if_cancelled(self) -> None:
-        if self._is_cancelled():
-            raise EngineError(ErrorCode.CANCELLED, "cancelled before the work was done")
 
     def _store_extras(self, enhanced: "Enhanced") -> dict[str, ObjectRef]:
         """Put the report and the pictures beside the result."""
@@ -239,6 +350,20 @@ class _Attempt:
             warnings=tuple(warning.message for warning in report.warnings),
             **extras,
         )
+
+
+def part_ref(order: WorkOrder, part: Part) -> ObjectRef:
+    """Return where a part's wet track is kept: beside the whole one's place, so that it goes when that goes.
+
+    Raises
+    ------
+    ValueError
+        If the order has no such place.
+    """
+    if order.wet is None:
+        raise ValueError("an order in parts needs a place for its wet track")
+    end = "end" if part.end_s is None else part.end_s
+    return ObjectRef(bucket=order.wet.bucket, key=f"{order.wet.key}.parts/{part.start_s}-{end}")
 
 
 def _json(document: object) -> bytes:

@@ -45,6 +45,9 @@ class DialectFunction(Construct):
         signing_key: kms.IKey,
         admit_queue: sqs.IQueue,
         queues: JobQueues,
+        deliveries: sqs.IQueue,
+        fetching: sqs.IQueue,
+        webhook_key: kms.IKey,
     ) -> None:
         name = dialect.function
         super().__init__(scope, f"{name.value}Dialect")
@@ -55,8 +58,11 @@ class DialectFunction(Construct):
             assumed_by=iam.ArnPrincipal(role.role_arn),
             description=f"Signs links to audio for {name.value}",
         )
-        messages = _messages(dialect, queues)
+        messages = _messages(dialect, queues, deliveries, fetching)
+        webhooks = {"webhook_key_id": webhook_key.key_id} if dialect.has_webhooks else {}
         local = {"s3_public_endpoint": S3_URL_PLACEHOLDER} if config.local else {}
+        if config.local and (dialect.has_webhooks or dialect.fetches):
+            local["allow_loopback"] = "true"
         environment = settings_environment(
             ApiSettings,
             config,
@@ -68,6 +74,7 @@ class DialectFunction(Construct):
             presign_role_arn=self.presign_role.role_arn,
             public_base_url=config.public_base_url,
             **{variable: queue.queue_url for variable, queue in messages.items()},
+            **webhooks,
             **local,
         )
         spec = Spec(name, environment, memory_mib=_API_MEMORY_MIB, timeout_s=_API_TIMEOUT_S)
@@ -78,6 +85,8 @@ class DialectFunction(Construct):
             grants.key_use(signing_key, "kms:GetPublicKey"),
             grants.role_assume(self.presign_role),
             *(grants.queue_send(queue) for queue in messages.values()),
+            # Secrets are sealed here and opened where they sign.
+            *([grants.key_use(webhook_key, "kms:Encrypt")] if dialect.has_webhooks else []),
         )
         self._allow_signing(audio, data_key, in_parts=dialect.uploads_in_parts)
 
@@ -94,11 +103,15 @@ class DialectFunction(Construct):
             accept_objects(self.presign_role, audio, prefix)
 
 
-def _messages(dialect: Dialect, queues: JobQueues) -> Mapping[str, sqs.IQueue]:
+def _messages(
+    dialect: Dialect, queues: JobQueues, deliveries: sqs.IQueue, fetching: sqs.IQueue
+) -> Mapping[str, sqs.IQueue]:
     """Return the queues that what the dialect's clients can do needs, by setting."""
     cancelling = {"stop_queue_url": queues.stop, "outcome_queue_url": queues.outcome} if dialect.cancels else {}
     deleting = {"erase_queue_url": queues.erase} if dialect.deletes else {}
-    return cancelling | deleting
+    telling = {"delivery_queue_url": deliveries} if dialect.has_webhooks else {}
+    fetched = {"fetch_queue_url": fetching} if dialect.fetches else {}
+    return {**cancelling, **deleting, **telling, **fetched}
 
 
 def token_function(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lambdas.core.workflow import END, ERROR_KEY, Machine, Retry, Step
+from lambdas.core.workflow import END, ERROR_KEY, WHOLE_STATE, Each, Machine, Retry, Step
 
 SUCCEEDED = "Done"
 CALL_AND_WAIT = "CallAndWait"
@@ -11,11 +11,14 @@ CALL_AND_WAIT = "CallAndWait"
 State = dict[str, Any]
 
 
-def to_asl(machine: Machine) -> State:
-    """Return the definition of ``machine``; ``${Name}`` stands for the ARN of the function ``Name``."""
+def to_asl(machine: Machine, *, items_at_once: int = 1) -> State:
+    """Return the definition of ``machine``; ``${Name}`` stands for the ARN of the function ``Name``.
+
+    A step for each item of a list has ``items_at_once`` of them in hand at a time.
+    """
     states: dict[str, State] = {}
     for step in machine.steps:
-        states[step.name] = _task(step)
+        states[step.name] = _map(step, step.each, items_at_once) if step.each else _task(step)
         if step.branches:
             states[_outcome_name(step)] = _choice(step)
     states[SUCCEEDED] = {"Type": "Succeed"}
@@ -27,17 +30,51 @@ def to_asl(machine: Machine) -> State:
     }
 
 
+def _map(step: Step, each: Each, items_at_once: int) -> State:
+    """Run each item in an execution of its own: it has a history of its own, and the first that fails ends them all."""
+    call = {
+        "Type": "Task",
+        "Resource": f"${{{step.function.value}}}",
+        "TimeoutSeconds": step.timeout_s,
+        "Retry": [_retry(retry) for retry in step.retries],
+        "End": True,
+    }
+    return {
+        "Type": "Map",
+        "Label": step.name,
+        "ItemsPath": each.items,
+        "ItemSelector": {f"{name}.$": path for name, path in each.payload.items()},
+        "ItemProcessor": {
+            # Express executions end after five minutes.
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": _item_name(step),
+            "States": {_item_name(step): call},
+        },
+        "MaxConcurrency": items_at_once,
+        "ToleratedFailurePercentage": 0,
+        **_continuation(step),
+    }
+
+
 def _task(step: Step) -> State:
     state: State = {
         "Type": "Task",
         **(_callback(step) if step.callback else _request(step)),
-        "ResultPath": f"$.{step.result_key}",
         "TimeoutSeconds": step.timeout_s,
         "Retry": [_retry(retry) for retry in step.retries],
-        "Next": _outcome_name(step) if step.branches else _target(step.next),
+        **_continuation(step),
     }
     if step.heartbeat_s is not None:
         state["HeartbeatSeconds"] = step.heartbeat_s
+    return state
+
+
+def _continuation(step: Step) -> State:
+    """Return what becomes of the answer, and of its absence."""
+    state: State = {
+        "ResultPath": f"$.{step.result_key}" if step.result_key not in {None, WHOLE_STATE} else step.result_key,
+        "Next": _outcome_name(step) if step.branches else _target(step.next),
+    }
     if step.catch is not None:
         state["Catch"] = [{"ErrorEquals": ["States.ALL"], "ResultPath": f"$.{ERROR_KEY}", "Next": step.catch}]
     return state
@@ -64,13 +101,16 @@ def _call(step: Step) -> State:
 
 
 def _retry(retry: Retry) -> State:
-    return {
+    rendered: State = {
         "ErrorEquals": list(retry.errors),
         "IntervalSeconds": retry.interval_s,
         "MaxAttempts": retry.attempts,
         "BackoffRate": retry.backoff,
         "JitterStrategy": "FULL",
     }
+    if retry.max_delay_s is not None:
+        rendered["MaxDelaySeconds"] = retry.max_delay_s
+    return rendered
 
 
 def _choice(step: Step) -> State:
@@ -93,6 +133,11 @@ def _choice(step: Step) -> State:
 
 def _outcome_name(step: Step) -> str:
     return f"{step.name}Outcome"
+
+
+def _item_name(step: Step) -> str:
+    """Name an item's state: no two of a machine may share a name, wherever they stand."""
+    return f"{step.name}Item"
 
 
 def _target(name: str) -> str:

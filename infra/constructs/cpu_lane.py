@@ -1,18 +1,14 @@
 """The CPU lane: the container image as one function for each file, started asynchronously by ``dispatch``."""
 
 from aws_cdk import ArnFormat, Stack
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.config import Config
-from infra.constructs import grants
 from infra.constructs.functions import ServiceFunction, Spec
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
-from infra.nag import accept_objects
+from infra.constructs.work_role import WorkRole
 from lambdas.core.workflow import CPU_INVOCATION_TIMEOUT_S, FunctionName
 
 _HANDLER = "gpu_container.serving.lambda_handler.enhance"
@@ -24,31 +20,23 @@ def cpu_lane(
     scope: Construct,
     config: Config,
     *,
-    table: dynamodb.ITable,
-    audio: s3.IBucket,
-    work: s3.IBucket,
-    key: kms.IKey,
-    machine: sfn.IStateMachine,
+    keys: WorkRole,
     notices: Notices,
+    image: ContainerImage | None,
 ) -> ServiceFunction:
-    """Make the function; what it may do is what the endpoint's container may do to clients' audio, and no more."""
+    """Make the function; by itself it may ask for the keys to its order, and have its end told."""
     spec = Spec(
         FunctionName.ENHANCE_CPU,
-        {"CLEARTAKE_S3_ADDRESSING": "path"} if config.local else {},
+        {**keys.environment, **({"CLEARTAKE_S3_ADDRESSING": "path"} if config.local else {})},
         memory_mib=config.cpu_memory_mib,
         timeout_s=CPU_INVOCATION_TIMEOUT_S,
         image_handler=_HANDLER,
         physical_name=config.cpu_function_name,
         concurrency=config.cpu_concurrency,
     )
-    lane = ServiceFunction(scope, config, spec)
+    lane = ServiceFunction(scope, config, spec, image=image)
     _tell_of_ends(lane, notices)
-    for bucket, prefix in grants.worked_on(audio, work):
-        accept_objects(lane, bucket, prefix)
-    return lane.allow(
-        *grants.work_on_orders(config, table=table, audio=audio, work=work, key=key, machine=machine),
-        *notices.allow_publishing(),
-    )
+    return lane.allow(keys.allow_asking(), *notices.allow_publishing())
 
 
 def _tell_of_ends(lane: ServiceFunction, notices: Notices) -> None:

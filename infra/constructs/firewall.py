@@ -6,7 +6,7 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from infra.config import PRODUCT, Config
-from infra.constructs.logs import log_group
+from infra.constructs.logs import log_group, vended_name
 
 _COUNTED_ONLY = (
     "SizeRestrictions_BODY",  # a batch may be longer than 8 KB; the API has limits of its own
@@ -54,7 +54,7 @@ class Firewall(Construct):
             self,
             "Logging",
             resource_arn=acl.attr_arn,
-            log_destination_configs=[f"{arn}:{name}"],
+            log_destination_configs=[f"{arn}:{vended_name(self, config, name)}"],
             redacted_fields=redacted,
         ).node.add_dependency(self.node.find_child("Logs"))
 

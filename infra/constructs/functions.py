@@ -12,8 +12,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.code_assets import local_container_code, orchestration_code
-from infra.config import LAMBDA_RUNTIME, PRODUCT, PYTHON_PLACEHOLDER, REPOSITORY, Config
-from infra.constructs.images import CPU_TARGET, DOCKERFILE, PLATFORM
+from infra.config import LAMBDA_RUNTIME, PRODUCT, PYTHON_PLACEHOLDER, Architecture, Config
+from infra.constructs.images import ContainerImage
 from infra.constructs.logs import log_group
 from infra.constructs.publish import publish
 from infra.nag import accept, accept_wildcard
@@ -22,6 +22,11 @@ from lambdas.core.workflow import FunctionName
 from lambdas.settings import PREFIX, Settings
 
 DEFAULT_TIMEOUT_S = 30
+
+_ARCHITECTURES = {
+    Architecture.X86_64: lambda_.Architecture.X86_64,
+    Architecture.ARM64: lambda_.Architecture.ARM_64,
+}
 
 _SERVICE_VARIABLES = {"POWERTOOLS_SERVICE_NAME": PRODUCT, "POWERTOOLS_LOG_LEVEL": "INFO"}
 
@@ -56,14 +61,24 @@ class Spec:
 class ServiceFunction(Construct):
     """A function and the only role that runs it."""
 
-    def __init__(self, scope: Construct, config: Config, spec: Spec, *, role: iam.Role | None = None) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        config: Config,
+        spec: Spec,
+        *,
+        role: iam.Role | None = None,
+        image: ContainerImage | None = None,
+    ) -> None:
         super().__init__(scope, spec.name.value)
         self.name = spec.name
         self.role = role or function_role(self, spec.name)
         group = log_group(self, "Logs", config)
         group.grant_write(self.role)
         common = _common(config, spec, self.role, group)
-        self.function = _zip(self, config, spec, common) if _is_zip(config, spec) else _image(self, spec, common)
+        self.function = (
+            _zip(self, config, spec, common) if _is_zip(config, spec) else _image(self, config, spec, image, common)
+        )
         publish(self, function_output(spec.name.value), self.function.function_name)
         accept_wildcard(self.role, "*", _XRAY)
         accept(self, "AwsSolutions-L1", _RUNTIME)
@@ -138,12 +153,14 @@ def _zip(scope: Construct, config: Config, spec: Spec, common: dict[str, Any]) -
     )
 
 
-def _image(scope: Construct, spec: Spec, common: dict[str, Any]) -> lambda_.Function:
-    code = lambda_.DockerImageCode.from_image_asset(
-        str(REPOSITORY),
-        file=DOCKERFILE,
-        target=CPU_TARGET,
-        cmd=[str(spec.image_handler)],
-        platform=PLATFORM,
+def _image(
+    scope: Construct, config: Config, spec: Spec, image: ContainerImage | None, common: dict[str, Any]
+) -> lambda_.Function:
+    if image is None:
+        raise ValueError(f"{spec.name} runs in the image, and got none")
+    code = lambda_.DockerImageCode.from_ecr(
+        image.repository, tag_or_digest=image.reference, cmd=[str(spec.image_handler)]
     )
-    return lambda_.DockerImageFunction(scope, "Function", code=code, architecture=lambda_.Architecture.X86_64, **common)
+    return lambda_.DockerImageFunction(
+        scope, "Function", code=code, architecture=_ARCHITECTURES[config.cpu_architecture], **common
+    )

@@ -1,26 +1,26 @@
 """The GPU lane in AWS: a SageMaker asynchronous endpoint that runs the container image."""
 
 from aws_cdk import ArnFormat, Stack
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.config import REPOSITORY, Config
+from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, ORDERS_PREFIX
 from infra.constructs.endpoint_scaling import VARIANT, EndpointScaling
-from infra.constructs.images import DOCKERFILE, GPU_TARGET, PLATFORM
+from infra.constructs.images import ContainerImage
 from infra.constructs.notices import Notices
+from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
 
 _IMAGE_START_TIMEOUT_S = 900
 _CONCURRENCY = "CLEARTAKE_MAX_CONCURRENT"
 """The container must take at least as many orders at once as the endpoint sends it."""
+_ID_CHARACTERS = 36
+"""Of a job's id (RFC 9562)."""
 
 
 class GpuEndpoint(Construct):
@@ -32,35 +32,29 @@ class GpuEndpoint(Construct):
         name: str,
         config: Config,
         *,
-        table: dynamodb.ITable,
-        audio: s3.IBucket,
         work: s3.IBucket,
         key: kms.IKey,
-        machine: sfn.IStateMachine,
+        keys: WorkRole,
         notices: Notices,
+        image: ContainerImage,
     ) -> None:
         super().__init__(scope, name)
         self.role = self._role(config)
         for statement in (
+            # SageMaker fetches orders and files answers with the container's role. An order holds its token, so that
+            # nobody may find the others': their names begin with a random id, and are listed to who knows them.
             grants.objects_get(work, ORDERS_PREFIX),
-            grants.objects_exist(work, ORDERS_PREFIX),
+            grants.object_exists_by_name(work, ORDERS_PREFIX, known_characters=_ID_CHARACTERS),
             grants.objects_put_in_parts(work, ASYNC_PREFIX),
-            *grants.work_on_orders(config, table=table, audio=audio, work=work, key=key, machine=machine),
+            grants.data_key_write(key),
+            keys.allow_asking(),
             *notices.allow_publishing(),
         ):
             self.role.add_to_policy(statement)
-        for bucket, prefix in (*grants.worked_on(audio, work), (work, ORDERS_PREFIX), (work, ASYNC_PREFIX)):
-            accept_objects(self.role, bucket, prefix)
-        image = ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            directory=str(REPOSITORY),
-            file=DOCKERFILE,
-            target=GPU_TARGET,
-            platform=PLATFORM,
-        )
+        for prefix in (ORDERS_PREFIX, ASYNC_PREFIX):
+            accept_objects(self.role, work, prefix)
         image.repository.grant_pull(self.role)
-        model = self._model(config, image)
+        model = self._model(config, image, keys)
         endpoint = self._endpoint(config, model, work, notices)
         self.scaling = EndpointScaling(self, "Scaling", config, endpoint=endpoint)
 
@@ -102,13 +96,13 @@ class GpuEndpoint(Construct):
         )
         return role
 
-    def _model(self, config: Config, image: ecr_assets.DockerImageAsset) -> sagemaker.CfnModel:
+    def _model(self, config: Config, image: ContainerImage, keys: WorkRole) -> sagemaker.CfnModel:
         model = sagemaker.CfnModel(
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.image_uri, environment={_CONCURRENCY: str(config.gpu_concurrency)}
+                image=image.uri, environment={_CONCURRENCY: str(config.gpu_concurrency), **keys.environment}
             ),
         )
         model.node.add_dependency(self.role)

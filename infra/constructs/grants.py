@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -10,7 +11,6 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.config import Config
-from infra.constructs.buckets import INPUT_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
@@ -34,19 +34,28 @@ def table_use(table: dynamodb.ITable, indexes: Sequence[str], *actions: str) -> 
     return _allow(actions, [table.table_arn, *(f"{table.table_arn}/index/{index}" for index in indexes)])
 
 
-def table_progress(table: dynamodb.ITable) -> iam.PolicyStatement:
-    """Allow a worker to write how far it is, and nothing else of any item."""
+def table_progress(table: dynamodb.ITable, partition: str) -> iam.PolicyStatement:
+    """Allow a worker to write how far it is, and nothing else of any item, in one partition."""
     return _allow(
         ["dynamodb:UpdateItem"],
         [table.table_arn],
         {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["C#*"]},
             "ForAllValues:StringEquals": {
-                "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"]
+                "dynamodb:LeadingKeys": [partition],
+                "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"],
             },
             # Else ReturnValues would read back what the attribute list forbids.
             "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
         },
+    )
+
+
+def webhook_rows(table: dynamodb.ITable) -> iam.PolicyStatement:
+    """Allow reading and writing webhooks and their deliveries, and nothing else that lies in the table."""
+    return _allow(
+        ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"],
+        [table.table_arn],
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["W#*"]}},
     )
 
 
@@ -82,9 +91,20 @@ def uploads_abort(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     return _allow(["s3:AbortMultipartUpload"], [bucket.arn_for_objects(f"{prefix}*")])
 
 
+def objects(bucket: s3.IBucket, keys: Sequence[str], *actions: str) -> iam.PolicyStatement:
+    """Allow ``actions`` on the objects with these keys, which may hold policy variables."""
+    return _allow(actions, [bucket.arn_for_objects(key) for key in keys])
+
+
 def objects_exist(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     """Allow seeing that a key is missing: without it S3 answers 403 instead of 404."""
     return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [f"{prefix}*"]}})
+
+
+def object_exists_by_name(bucket: s3.IBucket, prefix: str, *, known_characters: int) -> iam.PolicyStatement:
+    """Allow the same to who knows an object's name, or so much of it that none can be found by trying."""
+    pattern = f"{prefix}{'?' * known_characters}*"
+    return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [pattern]}})
 
 
 def objects_erase(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
@@ -103,13 +123,19 @@ def data_key_read(key: kms.IKey) -> iam.PolicyStatement:
     return _allow(["kms:Decrypt"], [key.key_arn])
 
 
+def data_key_write_by_s3(key: kms.IKey) -> iam.PolicyStatement:
+    """Allow the same through S3 alone, which asks for the object's own permission first."""
+    via = f"s3.{Stack.of(key).region}.{Aws.URL_SUFFIX}"
+    return _allow(["kms:GenerateDataKey", "kms:Decrypt"], [key.key_arn], {"StringEquals": {"kms:ViaService": [via]}})
+
+
 def data_key_write(key: kms.IKey) -> iam.PolicyStatement:
     """Allow encrypting objects; finishing a multipart upload decrypts its parts' keys."""
     return _allow(["kms:GenerateDataKey", "kms:Decrypt"], [key.key_arn])
 
 
 def key_use(key: kms.IKey, *actions: str) -> iam.PolicyStatement:
-    """Allow ``actions`` on the signing key."""
+    """Allow ``actions`` on one key."""
     return _allow(actions, [key.key_arn])
 
 
@@ -118,9 +144,9 @@ def queue_send(queue: sqs.IQueue) -> iam.PolicyStatement:
     return _allow(["sqs:SendMessage"], [queue.queue_arn])
 
 
-def machine_start(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+def machine_start(machine_arn: str) -> iam.PolicyStatement:
     """Allow starting executions."""
-    return _allow(["states:StartExecution"], [machine.state_machine_arn])
+    return _allow(["states:StartExecution"], [machine_arn])
 
 
 def machine_answer(config: Config, machine: sfn.IStateMachine, *actions: str) -> iam.PolicyStatement:
@@ -132,41 +158,19 @@ def machine_answer(config: Config, machine: sfn.IStateMachine, *actions: str) ->
     return _allow(actions, ["*"] if config.local else [machine.state_machine_arn])
 
 
-def work_on_orders(
-    config: Config,
-    *,
-    table: dynamodb.ITable,
-    audio: s3.IBucket,
-    work: s3.IBucket,
-    key: kms.IKey,
-    machine: sfn.IStateMachine,
-) -> tuple[iam.PolicyStatement, ...]:
-    """Allow what carrying out an order takes, the same on every lane."""
-    return (
-        objects_get(audio, INPUT_PREFIX),
-        objects_put_in_parts(audio, OUTPUT_PREFIX),
-        objects_put_in_parts(work, WET_PREFIX),
-        objects_exist(work, WET_PREFIX),
-        data_key_write(key),
-        table_progress(table),
-        # It may say that it lives, never that it succeeded: that is for the function that checks.
-        machine_answer(config, machine, "states:SendTaskHeartbeat"),
-    )
-
-
-def worked_on(audio: s3.IBucket, work: s3.IBucket) -> tuple[tuple[s3.IBucket, str], ...]:
-    """Return the buckets and prefixes that `work_on_orders` opens."""
-    return (audio, INPUT_PREFIX), (audio, OUTPUT_PREFIX), (work, WET_PREFIX)
-
-
-def executions_read(executions_arn: str) -> iam.PolicyStatement:
+def executions_read(*executions_arns: str) -> iam.PolicyStatement:
     """Allow asking how an execution fares."""
-    return _allow(["states:DescribeExecution"], [executions_arn])
+    return _allow(["states:DescribeExecution"], executions_arns)
 
 
 def role_assume(role: iam.IRole) -> iam.PolicyStatement:
     """Allow taking on ``role``."""
     return _allow(["sts:AssumeRole"], [role.role_arn])
+
+
+def role_assume_tagged(role: iam.IRole) -> iam.PolicyStatement:
+    """Allow taking on ``role`` with tags that say for what."""
+    return _allow(["sts:AssumeRole", "sts:TagSession"], [role.role_arn])
 
 
 def endpoint_invoke(endpoint_arn: str) -> iam.PolicyStatement:

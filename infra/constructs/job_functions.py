@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -16,8 +16,11 @@ from infra.constructs import grants
 from infra.constructs.buckets import ASYNC_PREFIX, INPUT_PREFIX, ORDERS_PREFIX, OUTPUT_PREFIX, WET_PREFIX
 from infra.constructs.cpu_lane import cpu_function_arn
 from infra.constructs.functions import ServiceFunction, Spec, settings_environment
+from infra.constructs.images import ContainerImage
 from infra.constructs.job_table import INDEXES
+from infra.constructs.machines import executions_arn, machine_arn
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
+from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.workflow import ASSET_INTAKE, FunctionName
 from lambdas.settings import (
@@ -49,6 +52,9 @@ class Stores:
     key: kms.IKey
     admit_queue: sqs.IQueue
     queues: JobQueues
+    keys: WorkRole
+    image: ContainerImage | None
+    """Of the functions that decode; None where they run from a zip."""
 
 
 class JobFunctions:
@@ -85,8 +91,9 @@ class JobFunctions:
         )
 
     def probe(self) -> ServiceFunction:
-        """Decode an upload: the only function that opens clients' bytes, so it may touch nothing else."""
-        environment = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        """Decode an upload: it opens clients' bytes, so it may touch nothing but the one it was given the keys to."""
+        local = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
+        environment = {**self._stores.keys.environment, **local}
         function = self._make(
             Spec(
                 FunctionName.PROBE,
@@ -97,13 +104,10 @@ class JobFunctions:
                 image_handler=_PROBE_HANDLER,
             )
         )
-        accept_objects(function, self._stores.audio, INPUT_PREFIX)
-        return function.allow(
-            grants.objects_get(self._stores.audio, INPUT_PREFIX), grants.data_key_read(self._stores.key)
-        )
+        return function.allow(self._stores.keys.allow_asking())
 
     def admit(self, machine: sfn.IStateMachine) -> ServiceFunction:
-        """Admit queued jobs: the only function that starts executions."""
+        """Admit queued jobs: the only function that starts their executions."""
         environment = settings_environment(
             AdmitSettings,
             self._config,
@@ -114,7 +118,9 @@ class JobFunctions:
         )
         function = self._make(Spec(FunctionName.ADMIT, environment, timeout_s=ADMIT_TIMEOUT_S))
         return function.allow(
-            self._table_and_delete(), grants.machine_start(machine), grants.queue_send(self._stores.admit_queue)
+            self._table_and_delete(),
+            grants.machine_start(machine.state_machine_arn),
+            grants.queue_send(self._stores.admit_queue),
         )
 
     def job_steps(self) -> ServiceFunction:
@@ -154,13 +160,18 @@ class JobFunctions:
             work_bucket=stores.work.bucket_name,
             speeds=self._config.speeds_json,
             cpu_function=self._config.cpu_function_name,
+            fan_out_machine_arn=machine_arn(self._scope, self._config.fan_out_name),
             dereverb=self._config.dereverb,
             report=self._config.report,
             **gpu,
             **local,
         )
         function = self._make(Spec(FunctionName.DISPATCH, environment))
-        function.allow(self._table(), grants.function_invoke(cpu_function_arn(self._scope, self._config)))
+        function.allow(
+            self._table(),
+            grants.function_invoke(cpu_function_arn(self._scope, self._config)),
+            grants.machine_start(machine_arn(self._scope, self._config.fan_out_name)),
+        )
         if not has_gpu:
             return function
         accept_objects(function, stores.work, ORDERS_PREFIX)
@@ -173,7 +184,7 @@ class JobFunctions:
         )
 
     def complete(self, machine: sfn.IStateMachine) -> ServiceFunction:
-        """Hear the endpoint's notices and the requests to stop, and end tasks accordingly."""
+        """Hear of the lanes' ends and of requests to stop, and end tasks accordingly."""
         stores = self._stores
         environment = settings_environment(
             CompleteSettings, self._config, table=stores.table.table_name, work_bucket=stores.work.bucket_name
@@ -182,15 +193,20 @@ class JobFunctions:
         accept_objects(function, stores.work, ASYNC_PREFIX)
         return function.allow(
             grants.table_get(stores.table),
+            self._executions(function, self._config.fan_out_name),  # an end may be told without its output
             grants.objects_get(stores.work, ASYNC_PREFIX),
             grants.objects_exist(stores.work, ASYNC_PREFIX),
             grants.data_key_read(stores.key),
             grants.machine_answer(self._config, machine, "states:SendTaskSuccess", "states:SendTaskFailure"),
         )
 
-    def sweep(self, machine: sfn.StateMachine) -> ServiceFunction:
-        """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent."""
+    def sweep(self, machine: sfn.StateMachine, intake: sfn.IStateMachine) -> ServiceFunction:
+        """Beat for jobs that wait for a worker, end those whose worker or notice was lost, send what was not sent.
+
+        It also starts intakes whose event was lost; enhancements it may not start.
+        """
         stores = self._stores
+        drill = {"timer_scale": str(self._config.timer_scale)} if self._config.timer_scale != 1 else {}
         environment = settings_environment(
             SweepSettings,
             self._config,
@@ -200,16 +216,11 @@ class JobFunctions:
             admit_queue_url=stores.admit_queue.queue_url,
             outcome_queue_url=stores.queues.outcome.queue_url,
             erase_queue_url=stores.queues.erase.queue_url,
+            intake_machine_arn=intake.state_machine_arn,
+            **drill,
         )
         function = self._make(Spec(FunctionName.SWEEP, environment, memory_mib=_ONE_CPU_MIB, timeout_s=SWEEP_TIMEOUT_S))
         accept_objects(function, stores.work, ASYNC_PREFIX)
-        executions = Stack.of(self._scope).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{machine.state_machine_name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
-        accept_wildcard(function, executions, "Executions of one state machine: their names are made at run time.")
         return function.allow(
             self._table_and_delete(),
             grants.machine_answer(
@@ -219,7 +230,8 @@ class JobFunctions:
                 "states:SendTaskSuccess",
                 "states:SendTaskFailure",
             ),
-            grants.executions_read(executions),
+            grants.machine_start(intake.state_machine_arn),
+            self._executions(function, machine.state_machine_name, self._config.fan_out_name),
             grants.objects_get(stores.work, ASYNC_PREFIX),
             grants.objects_exist(stores.work, ASYNC_PREFIX),
             grants.data_key_read(stores.key),
@@ -257,7 +269,14 @@ class JobFunctions:
         )
 
     def _make(self, spec: Spec) -> ServiceFunction:
-        return ServiceFunction(self._scope, self._config, spec)
+        return ServiceFunction(self._scope, self._config, spec, image=self._stores.image)
+
+    def _executions(self, function: ServiceFunction, *machines: str) -> iam.PolicyStatement:
+        """Allow asking how the executions of state machines fare, which need not exist yet."""
+        arns = [executions_arn(self._scope, name) for name in machines]
+        for arn in arns:
+            accept_wildcard(function, arn, "Executions of one state machine: their names are made at run time.")
+        return grants.executions_read(*arns)
 
     def _table(self) -> iam.PolicyStatement:
         return grants.table_use(self._stores.table, INDEXES, *grants.READ, *grants.WRITE)

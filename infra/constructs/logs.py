@@ -1,6 +1,6 @@
 """Log groups: kept for a configured time, and only as long as their stack."""
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Fn, RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -23,11 +23,23 @@ _RETENTION = {
 
 
 def log_group(scope: Construct, name: str, config: Config, *, group_name: str | None = None) -> logs.LogGroup:
-    """Make a log group; give ``group_name`` only where a service asks for a prefix."""
+    """Make a log group; give ``group_name`` only where a service asks for a prefix.
+
+    A group that outlives its stack must not bear a name that the next stack would give its own.
+    """
     return logs.LogGroup(
         scope,
         name,
-        log_group_name=group_name,
+        log_group_name=group_name and vended_name(scope, config, group_name),
         retention=_RETENTION[config.log_retention_days],
         removal_policy=RemovalPolicy.RETAIN if config.is_production else RemovalPolicy.DESTROY,
     )
+
+
+def vended_name(scope: Construct, config: Config, name: str) -> str:
+    """Return ``name``, in production with what is unique to this life of the stack."""
+    if not config.is_production:
+        return name
+    # …:stack/NAME/xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx
+    life = Fn.select(4, Fn.split("-", Fn.select(2, Fn.split("/", Stack.of(scope).stack_id))))
+    return f"{name}-{life}"

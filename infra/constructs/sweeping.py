@@ -12,7 +12,8 @@ from infra.constructs.functions import ServiceFunction
 from infra.constructs.queues import dead_letter_queue
 from lambdas.core.workflow import SWEEP_INTERVAL_S
 
-_BAD_ENDS = ["FAILED", "TIMED_OUT", "ABORTED"]
+EXECUTION_EVENT = "Step Functions Execution Status Change"
+BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
 class SweepTriggers(Construct):
@@ -37,8 +38,8 @@ class SweepTriggers(Construct):
             description="Frees what an execution held that ended outside its own error handling",
             event_pattern=events.EventPattern(
                 source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={"stateMachineArn": [machine.state_machine_arn], "status": _BAD_ENDS},
+                detail_type=[EXECUTION_EVENT],
+                detail={"stateMachineArn": [machine.state_machine_arn], "status": list(BAD_ENDS)},
             ),
             targets=[self._target(sweep, retries=20, age=Duration.hours(6))],
         )

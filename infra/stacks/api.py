@@ -32,6 +32,9 @@ class ApiStack(BaseStack):
                 signing_key=data.signing_key,
                 admit_queue=engine.admit_queue,
                 queues=engine.queues,
+                deliveries=engine.webhooks.queue,
+                fetching=engine.fetching.queue,
+                webhook_key=data.webhook_key,
             )
             for dialect in DIALECTS
         }
@@ -52,6 +55,8 @@ class ApiStack(BaseStack):
         self.api = rest.api
         if not config.local:
             self._add_edge(config)
+        gateway = f"https://{self.api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}/{config.stage}"
+        publish(self, Output.BASE_URL, config.public_base_url or gateway)
         publish(self, Output.REST_API_ID, self.api.rest_api_id)
         publish(self, Output.STAGE_NAME, config.stage)
         publish(self, Output.PRESIGN_ROLE_ARN, dialects[FALLBACK_FUNCTION].presign_role.role_arn)

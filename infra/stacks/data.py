@@ -28,7 +28,16 @@ class DataStack(BaseStack):
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             removal_policy=RemovalPolicy.RETAIN if config.is_production else RemovalPolicy.DESTROY,
         )
+        # A key of its own: whoever may read recordings may not therefore sign in our name, nor the other way round.
+        self.webhook_key = kms.Key(
+            self,
+            "WebhookKey",
+            description="Seals the secrets that webhooks are signed with",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN if config.is_production else RemovalPolicy.DESTROY,
+        )
         publish(self, Output.TABLE_NAME, self.table.table_name)
         publish(self, Output.AUDIO_BUCKET, self.audio.bucket_name)
         publish(self, Output.WORK_BUCKET, self.work.bucket_name)
         publish(self, Output.SIGNING_KEY_ID, self.signing_key.key_id)
+        publish(self, Output.WEBHOOK_KEY_ID, self.webhook_key.key_id)

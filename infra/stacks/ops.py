@@ -24,12 +24,14 @@ class OpsStack(BaseStack):
         alarms = Alarms(self, "Alarms", config)
         alarms.watch_dead_letters(engine.dead_letters)
         alarms.watch_queue(engine.admit_queue)
+        alarms.watch_deliveries(engine.webhooks.queue)
         alarms.watch_api(api.api)
         alarms.watch_jobs()
         alarms.watch_functions((*engine.watched, api.token, api.docs))
         alarms.watch_throttles((*engine.watched, api.token, api.docs, *api.dialects), data.table)
         alarms.watch_machine("AssetIntake", engine.intake)
         alarms.watch_machine("Enhancement", engine.enhancement)
+        alarms.watch_machine("FanOut", engine.fan_out)
         if config.has_gpu and not config.local:
             alarms.watch_endpoint()
         add_dashboard(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from gpu_container.contract import AudioFacts
+from gpu_container.contract import AudioFacts, Dereverb
 from lambdas.core.uploads import MultipartUpload
 
 
@@ -30,6 +30,8 @@ class Asset:
         Set where the upload goes in parts.
     erase_again_at
         Of a deleted asset: when to erase once more, if it is still here then.
+    is_fetched
+        True where we fetch the bytes from a URL; size and type are unknown until they are here.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
     waiting_job_id
@@ -62,6 +64,7 @@ class Asset:
     checksum_sha256: str | None = None
     multipart: MultipartUpload | None = None
     erase_again_at: datetime | None = None
+    is_fetched: bool = False
     version: int = 1
 
     @property
@@ -73,6 +76,10 @@ class Asset:
     def is_deleted(self) -> bool:
         """True once the client has deleted it: what is left is a note to erase what it made."""
         return self.status is AssetStatus.DELETED
+
+    def arrived(self, *, size_bytes: int, content_type: str, now: datetime) -> "Asset":
+        """Return a fetched asset as it is once its bytes are here: nobody had declared them."""
+        return replace(self, size_bytes=size_bytes, content_type=content_type, updated_at=now)
 
     def ready(self, *, facts: AudioFacts, version_id: str | None, now: datetime) -> "Asset":
         """Return the asset as it is once its bytes have been probed and found good."""
@@ -102,6 +109,11 @@ def object_key_of(client_id: str, asset_id: str) -> str:
 def wet_prefix_of(client_id: str, asset_id: str) -> str:
     """Return what the keys of all fully enhanced signals of an asset begin with."""
     return f"wet/{client_id}/{asset_id}/"
+
+
+def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
+    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
+    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def ids_from_object_key(key: str) -> tuple[str, str] | None:

@@ -53,13 +53,15 @@ def busy_usd_per_s(
     """Return what a second of one attempt's work costs on each lane.
 
     An instance that works on several attempts at a time is shared by them; what it costs while it starts or idles is
-    no attempt's and is not in here. None for an instance type whose price is not known.
+    no attempt's and is not in here. None for an instance type whose price is not known, and for the fan-out, whose
+    result knows nothing of what its parts took.
     """
     per_hour = prices.gpu_instance_usd_per_h.get(gpu_instance_type)
     return MappingProxyType(
         {
             Lane.GPU: None if per_hour is None else per_hour / SECONDS_PER_HOUR / gpu_concurrency,
             Lane.CPU: prices.lambda_x86_usd_per_gb_s * CPU_LANE_MIB / MIB_PER_GB,
+            Lane.CPU_FAN_OUT: None,
         }
     )
 

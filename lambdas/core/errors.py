@@ -25,6 +25,9 @@ class DomainErrorCode(StrEnum):
     ALREADY_FINISHED = "already_finished"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     UPLOAD_EXPIRED = "upload_expired"
+    URL_NOT_ALLOWED = "url_not_allowed"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_LIMIT = "webhook_limit"
 
 
 class DomainError(Exception):

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from gpu_container.contract import ErrorCode
+from gpu_container.contract import Dereverb, ErrorCode
 from lambdas.core.operations import Options
 from lambdas.core.routing import Lane
 
@@ -206,6 +206,11 @@ class Job:
     def unadmitted(self, now: datetime) -> "Job":
         """Go back to the queue as the same attempt, whose execution never started."""
         return self.to(JobStatus.QUEUED, now=now, admitted_at=None)
+
+
+def dereverb_of(job: Job, default: Dereverb) -> Dereverb:
+    """Return how much echo is taken: as the job was asked for, else as the deployment is configured."""
+    return job.options.dereverb or default
 
 
 def output_key_of(job: Job) -> str:

@@ -6,7 +6,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gpu_container.contract import ProgressKey, WorkOrder, WorkResult
+from gpu_container.contract import AccessGrant, ProgressKey, WorkOrder, WorkResult
+from lambdas.core.access import Tags
 from lambdas.core.assets import Asset
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -102,11 +103,15 @@ class AssetStore(Protocol):
         ...
 
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
-        """Return the assets, of all clients, that their clients wanted to be kept until ``moment`` at the latest."""
+        """Return the settled assets, of all clients, that were to be kept until ``moment`` at the latest."""
         ...
 
     def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
         """Return the client's newest assets, newest first, of those that stand before a place (`order_of`)."""
+        ...
+
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets, of all clients, that wait for their bytes and were made in between."""
         ...
 
     def remove(self, asset: Asset) -> None:
@@ -333,6 +338,14 @@ class TokenVerifier(Protocol):
         ...
 
 
+class CredentialIssuer(Protocol):
+    """Lends the role that workers take on."""
+
+    def issue(self, name: str, tags: Tags) -> AccessGrant:
+        """Return temporary credentials that reach what ``tags`` name; ``name`` is what the audit trail calls them."""
+        ...
+
+
 class AdmissionQueue(Protocol):
     """Wakes the admission of one client."""
 
@@ -350,6 +363,14 @@ class WorkflowStarter(Protocol):
 
     def status(self, job: Job) -> str | None:
         """Return RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED of the attempt's execution, None if there is none."""
+        ...
+
+
+class IntakeStarter(Protocol):
+    """Starts the intake of an upload in place of the storage's event."""
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start it for the ``again``-th time; one that was started already counts as started."""
         ...
 
 
@@ -438,8 +459,12 @@ class Warmth(Protocol):
 
 
 class AnswerReader(Protocol):
-    """Reads what a worker left behind."""
+    """Reads what a worker left behind, where its lane said it would: an object, or an execution's output."""
 
     def read(self, location: str) -> bytes | None:
-        """Return the document at an ``s3://`` location, or None."""
+        """Return the document at the location, or None."""
+        ...
+
+    def is_watched(self, location: str) -> bool:
+        """Return whether somebody else sees to it that the answer comes: an execution that runs; never an object."""
         ...

@@ -1,9 +1,15 @@
-"""Which lane works on a job: one table, fed with measured factors."""
+"""Which lane works on a job: one table, fed with measured factors.
 
+Many files are many jobs, each with a lane of its own and admitted fairly; only what is too long for one function is
+worked on in parts.
+"""
+
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gpu_container.contract import Part
 from lambdas.core.errors import DomainError, DomainErrorCode
 
 
@@ -12,6 +18,7 @@ class Lane(StrEnum):
 
     GPU = "gpu"
     CPU = "cpu"
+    CPU_FAN_OUT = "cpu-fan-out"
 
 
 class TooLongError(DomainError):
@@ -35,6 +42,9 @@ class LaneSpeed:
         On top, whatever the channels: looking at the result, reading and writing it.
     limit_s
         The longest estimate the lane is given: well below the end of an invocation, because factors are means.
+    part_s, decode
+        Of a lane that works in parts: how much audio one function gets, and what decoding costs that begins with the
+        file, wherever the part does. None: the lane takes a file as a whole.
     """
 
     mono: Mapping[str, float]
@@ -43,6 +53,8 @@ class LaneSpeed:
     report: float
     codecs: float
     limit_s: float
+    part_s: int | None = None
+    decode: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,21 +76,57 @@ class Route:
     only_warm: bool = False
 
 
-ROUTES = (Route(Lane.GPU, only_warm=True), Route(Lane.CPU), Route(Lane.GPU))
-"""In this order: a GPU that runs is paid for already; a function starts at once and costs least; waking a GPU is for
-what is too long for one function."""
+ROUTES = (Route(Lane.GPU, only_warm=True), Route(Lane.CPU), Route(Lane.CPU_FAN_OUT), Route(Lane.GPU))
+"""In this order: a GPU that runs is paid for already; a function starts at once and costs least, and so do several;
+waking a GPU takes minutes and costs as much as some thirty hours of audio on functions: it is for what they cannot."""
+
+MAX_PARTS = 40
+"""All of them travel with the order; a longer file has longer parts."""
+
+MIN_LAST_PART = 0.25
+"""Of a part: a shorter remainder joins the part before it."""
+
+
+def parts_of(duration_s: float, part_s: int) -> tuple[Part, ...]:
+    """Cut a recording into parts of ``part_s`` seconds, or longer ones where they would be too many.
+
+    The last has no end: a length is known exactly only once all of a file was decoded.
+    """
+    length_s = _part_length_s(duration_s, part_s)
+    whole, rest_s = divmod(duration_s, length_s)
+    count = max(1, int(whole) + (rest_s >= MIN_LAST_PART * length_s))
+    return tuple(
+        Part(number=number, start_s=number * length_s, end_s=(number + 1) * length_s if number + 1 < count else None)
+        for number in range(count)
+    )
 
 
 def estimate_s(work: Work, speed: LaneSpeed) -> float:
-    """Return how long the lane would work on it, in seconds."""
+    """Return how long the lane would work on it, in seconds: of several invocations, the longest."""
+    if speed.part_s is None:
+        return (_wet_factor(work, speed) + _dry_factor(work, speed)) * work.duration_s
+    if work.duration_s <= speed.part_s:
+        return math.inf  # there is nothing to share out
+    longest_s = _part_length_s(work.duration_s, speed.part_s) * (1 + MIN_LAST_PART)
+    part = _wet_factor(work, speed) * min(longest_s, work.duration_s) + speed.decode * work.duration_s
+    return max(part, _dry_factor(work, speed) * work.duration_s)
+
+
+def _part_length_s(duration_s: float, part_s: int) -> int:
+    return max(part_s, math.ceil(duration_s / MAX_PARTS))
+
+
+def _wet_factor(work: Work, speed: LaneSpeed) -> float:
+    """Return the cost of a second of the fully enhanced signal."""
     network = speed.mono if work.channels == 1 else speed.stereo
     pairs = 1 if work.channels == 1 else (work.channels + 1) // 2
-    factor = pairs * network.get(work.model, max(network.values())) + speed.codecs
-    if work.dereverb:
-        factor += work.channels * speed.dereverb
-    if work.report:
-        factor += speed.report
-    return factor * work.duration_s
+    factor = pairs * network.get(work.model, max(network.values()))
+    return factor + (work.channels * speed.dereverb if work.dereverb else 0.0)
+
+
+def _dry_factor(work: Work, speed: LaneSpeed) -> float:
+    """Return the cost of the rest: from that signal to a result and its report."""
+    return speed.codecs + (speed.report if work.report else 0.0)
 
 
 def fitting(work: Work, speeds: Mapping[Lane, LaneSpeed], *, avoided: Collection[Lane] = ()) -> frozenset[Lane]:

@@ -1,14 +1,15 @@
-"""The two state machines as tables.
+"""The state machines as tables.
 
 ``infra`` renders them to Amazon States Language, the tests walk them in one process.
 
 Each step calls one function with ``{"step": name, "state": <state document>}``; a callback step adds
 ``"task_token"`` and ends only when somebody answers that token. The function's answer is kept in the
 state document under ``result_key``, and its ``outcome`` picks the next step where a step has branches.
+A step for each item of a list calls its function once for every one of them, side by side.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -24,6 +25,9 @@ SWEEP_INTERVAL_S = 60
 GPU_START_LIMIT_S = 1200
 """How long a dispatched job may wait for its first heartbeat (a cold GPU starts in minutes) before it is failed."""
 
+OUTCOME_GRACE_S = 120
+"""So long whoever ended a job may take to tell of it."""
+
 INVOCATION_TIMEOUT_S = 3600
 """SageMaker's own limit for one asynchronous invocation."""
 
@@ -31,6 +35,47 @@ CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
 EXECUTION_TIMEOUT_S = 12 * 3600
+FAN_OUT_TIMEOUT_S = 10 * 3600
+"""Sooner than the task that waits for it."""
+
+
+INTAKE_GRACE_S = 120
+"""So long an upload may take to be settled before its intake is started again; next after twice the time."""
+
+INTAKE_GIVEN_UP_S = 24 * 3600
+"""An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the minute's sweep waits before it acts; production has the defaults, a drill fractions of them.
+
+    Attributes
+    ----------
+    silence_s
+        Without a sign of life of a worker that had given some.
+    start_s
+        For a dispatched job's first sign of life.
+    execution_s
+        Since the admission, before the execution of a job is asked for.
+    outcome_s
+        For somebody to tell of a job's end.
+    intake_s
+        For an upload to be settled.
+    interval_s
+        Between two sweeps.
+    """
+
+    silence_s: float = HEARTBEAT_TIMEOUT_S
+    start_s: float = GPU_START_LIMIT_S
+    execution_s: float = SWEEP_INTERVAL_S
+    outcome_s: float = OUTCOME_GRACE_S
+    intake_s: float = INTAKE_GRACE_S
+    interval_s: float = SWEEP_INTERVAL_S
+
+    def times(self, scale: float) -> "Patience":
+        """Return the same with every time ``scale`` times as long."""
+        return Patience(*(scale * time_s for time_s in astuple(self)))
 
 
 class FunctionName(StrEnum):
@@ -47,19 +92,24 @@ class FunctionName(StrEnum):
     JOB_STEPS = "JobSteps"
     DISPATCH = "Dispatch"
     ENHANCE_CPU = "EnhanceCpu"
+    ACCESS = "Access"
     COMPLETE = "Complete"
     SWEEP = "Sweep"
     ERASE = "Erase"
+    WEBHOOK = "Webhook"
+    DELIVER = "Deliver"
+    FETCH = "Fetch"
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again on these errors, ``interval_s`` apart at first and ``backoff`` times longer each time."""
+    """Try again on these errors: first after ``interval_s``, then ``backoff`` times later each time, up to a limit."""
 
     errors: tuple[str, ...]
     interval_s: int = 1
     attempts: int = 4
     backoff: float = 2.0
+    max_delay_s: int | None = None
 
 
 TRANSIENT = Retry(
@@ -71,6 +121,7 @@ TRANSIENT = Retry(
         "Lambda.Unknown",
         "Sandbox.Timedout",
         "Runtime.ExitError",
+        "Runtime.Unknown",
         "TransientError",
         "VersionConflictError",
     )
@@ -81,12 +132,37 @@ DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unk
 """How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
 
 
+WHOLE_STATE = "$"
+
+
+@dataclass(frozen=True)
+class Each:
+    """The items that a step runs for, each in an execution of its own.
+
+    Attributes
+    ----------
+    items
+        JSONPath of the list.
+    payload
+        What each call gets: name → JSONPath, or `ITEM`.
+    """
+
+    items: str
+    payload: Mapping[str, str]
+
+
+ITEM = "$$.Map.Item.Value"
+"""Stands for the item in an `Each`."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One task of a state machine.
 
     Attributes
     ----------
+    result_key
+        None: the answer is not kept. `WHOLE_STATE`: it takes the place of the state document.
     payload
         JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
         ``ProbeOrder`` and knows nothing of steps).
@@ -96,7 +172,7 @@ class Step:
 
     name: str
     function: FunctionName
-    result_key: str
+    result_key: str | None
     next: str
     timeout_s: int = 60
     payload: str | None = None
@@ -105,6 +181,7 @@ class Step:
     retries: tuple[Retry, ...] = (TRANSIENT,)
     catch: str | None = None
     branches: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    each: Each | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +267,43 @@ ENHANCEMENT = Machine(
     ),
 )
 
-MACHINES = (ASSET_INTAKE, ENHANCEMENT)
+_IN_A_FUNCTION = (
+    # A crash takes only its part along, and may be the machine's fault; the second time it ends the lane's attempt.
+    Retry(DEATHS, attempts=1),
+    # Room in the account comes back as other files are done: wait for it as an order to one function would.
+    Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60),
+    Retry(TRANSIENT.errors, interval_s=5, attempts=6),
+)
+
+FAN_OUT = Machine(
+    name="FanOut",
+    timeout_s=FAN_OUT_TIMEOUT_S,
+    steps=(
+        # The input is {"order": a work order with parts}; the execution is named after the inference.
+        # What a part answers is not looked at: one that is missing, or a file that is to blame, shows in the assembly.
+        Step(
+            "Parts",
+            FunctionName.ENHANCE_CPU,
+            None,
+            next="Assemble",
+            each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            # The container's own name of what a retry may help; what none can help it answers.
+            retries=(*_IN_A_FUNCTION, Retry(("PartFailedError",), interval_s=5)),
+        ),
+        Step(
+            "Assemble",
+            FunctionName.ENHANCE_CPU,
+            WHOLE_STATE,
+            next=END,
+            payload="$.order",
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
+            retries=_IN_A_FUNCTION,
+        ),
+    ),
+)
+
+MACHINES = (ASSET_INTAKE, ENHANCEMENT, FAN_OUT)
 
 ERROR_KEY = "error"
 """Where a caught error is kept in the state document: ``{"Error": …, "Cause": …}``."""

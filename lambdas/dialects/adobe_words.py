@@ -159,6 +159,10 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         DomainErrorCode.ALREADY_FINISHED: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.IDEMPOTENCY_MISMATCH: (HTTPStatus.UNPROCESSABLE_ENTITY, None, None),
         DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, None, None),
+        # Adobe has neither URLs of clients nor webhooks: none of its routes can meet these.
+        DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, None, None),
+        DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,

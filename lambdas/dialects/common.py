@@ -58,7 +58,7 @@ class Dialect:
         What each of its calls carries.
     prefixes
         The path prefixes this dialect owns; whatever is not a route below them is answered in its error format.
-    cancels, deletes, uploads_in_parts
+    cancels, deletes, uploads_in_parts, has_webhooks, fetches
         What its clients can do beyond asking and looking; its function gets the permissions for that and no other.
     build
         Makes the resolver; it gets a function that returns the dialect's services, called per request only, so
@@ -75,6 +75,8 @@ class Dialect:
     cancels: bool = False
     deletes: bool = False
     uploads_in_parts: bool = False
+    has_webhooks: bool = False
+    fetches: bool = False
 
     def schema(self) -> dict[str, Any]:
         """Return the dialect's OpenAPI document, without the answers that Powertools supposes."""

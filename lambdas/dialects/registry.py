@@ -37,6 +37,8 @@ DIALECTS: tuple[Dialect, ...] = (
         cancels=True,
         deletes=True,
         uploads_in_parts=True,
+        has_webhooks=True,
+        fetches=True,
     ),
 )
 

@@ -1,19 +1,26 @@
-"""Hears the lanes' notices (SNS) and the requests to stop a cancelled job (SQS), and ends tasks."""
+"""Hears the lanes' notices (SNS, EventBridge) and the requests to stop a cancelled job (SQS), and ends tasks."""
 
 import json
 from typing import Any
 
 from lambdas import bootstrap
 from lambdas.core.services.completion import Answer, Notice
-from lambdas.core.services.failures import LANE_DIED, NO_CAPACITY
+from lambdas.core.services.failures import EXECUTION_STOPPED, LANE_DIED, NO_CAPACITY
 from lambdas.entrypoints.logs import logger
-from lambdas.entrypoints.steps import job_ref
+from lambdas.entrypoints.steps import EXECUTION_EVENT, job_ref
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Handle the records of one event; one that fails is delivered again by its source."""
+    """Handle one event, or the records of one; what fails is delivered again by its source."""
     service = bootstrap.completion_service()
+    if event.get("detail-type") == EXECUTION_EVENT:
+        end = end_of(event["detail"])
+        if isinstance(end, Notice):
+            service.complete(end)
+        else:
+            service.settle(end)
+        return
     for record in event["Records"]:
         if "Sns" in record:
             message = json.loads(record["Sns"]["Message"])
@@ -52,3 +59,20 @@ def answer_of(record: dict[str, Any]) -> Answer:
         return Answer(inference_id, None, NO_CAPACITY, "the function had no room for the order in time")
     told = record.get("responsePayload") or {}
     return Answer(inference_id, None, LANE_DIED, str(told.get("errorMessage", "the function died")))
+
+
+def end_of(detail: dict[str, Any]) -> Answer | Notice:
+    """Read what EventBridge tells of an execution of the fan-out, which is named after its inference.
+
+    An output that is too long for the event is left out of it, and read from the execution itself.
+
+    Its form: https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+    """
+    name, status = detail["name"], detail["status"]
+    if status != "SUCCEEDED":
+        error = EXECUTION_STOPPED if status == "ABORTED" else LANE_DIED
+        told = ": ".join(filter(None, (status, detail.get("error"), detail.get("cause"))))
+        return Answer(name, None, error, told)
+    if detail.get("output") is None:
+        return Notice(name, completed=True, output_location=None, failure_reason="")
+    return Answer(name, detail["output"].encode())

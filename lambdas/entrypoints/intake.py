@@ -1,4 +1,4 @@
-"""The steps of ``AssetIntake``."""
+"""The steps of ``AssetIntake``, and the queue of what could not be fetched."""
 
 from typing import Any
 
@@ -6,21 +6,40 @@ from pydantic import TypeAdapter
 
 from gpu_container.contract import ProbeFailure, ProbeResult
 from lambdas import bootstrap
-from lambdas.core.errors import TransientError
+from lambdas.core.errors import DomainError, TransientError
 from lambdas.core.services.intake import PROBE_CRASHED, IntakeService, Located
+from lambdas.core.sources import FetchFailure
 from lambdas.core.workflow import DEATHS
 from lambdas.entrypoints.logs import logger
 from lambdas.entrypoints.steps import caught
 
 LOCATED: TypeAdapter[Located] = TypeAdapter(Located)
+FAILURE: TypeAdapter[FetchFailure] = TypeAdapter(FetchFailure)
 
 Answer = dict[str, Any]
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: object) -> Answer:
-    """Run one step."""
+    """Run one step, or give up the assets that a batch of messages names."""
+    if "Records" in event:
+        return _unfetched(event["Records"])
     return STEPS[event["step"]](bootstrap.intake_service(), event["state"])
+
+
+def _unfetched(records: list[dict[str, Any]]) -> Answer:
+    failed = [record["messageId"] for record in records if not _give_up(FAILURE.validate_json(record["body"]))]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _give_up(failure: FetchFailure) -> bool:
+    try:
+        bootstrap.intake_service().mark_unfetched(failure)
+        bootstrap.intake_service().refuse(failure.client_id, failure.asset_id)
+    except DomainError:
+        logger.exception("an asset could not be given up", extra={"asset_id": failure.asset_id})
+        return False
+    return True
 
 
 def _locate(service: IntakeService, state: dict[str, Any]) -> Answer:
@@ -37,8 +56,9 @@ def _mark_ready(service: IntakeService, state: dict[str, Any]) -> Answer:
 
 
 def _mark_invalid(service: IntakeService, state: dict[str, Any]) -> Answer:
-    service.mark_invalid(_located(state), _probe_failure(state))
-    return {"outcome": "done", "job_id": service.refuse(_located(state))}
+    located = _located(state)
+    service.mark_invalid(located, _probe_failure(state))
+    return {"outcome": "done", "job_id": service.refuse(located.client_id, located.asset_id)}
 
 
 def _enqueue(service: IntakeService, state: dict[str, Any]) -> Answer:

@@ -7,6 +7,9 @@ from gpu_container.contract import WorkResult
 from lambdas.core.services.execution import JobRef
 from lambdas.core.workflow import ERROR_KEY
 
+EXECUTION_EVENT = "Step Functions Execution Status Change"
+"""What EventBridge calls the news of an execution."""
+
 
 def job_ref(state: Mapping[str, Any]) -> JobRef:
     """Return the attempt that an ``Enhancement`` execution is about."""

@@ -8,9 +8,7 @@ from lambdas import bootstrap
 from lambdas.core.services.sweeping import ENDED_BADLY
 from lambdas.core.telemetry import Patrol
 from lambdas.entrypoints.logs import logger
-from lambdas.entrypoints.steps import job_ref
-
-EXECUTION_EVENT = "Step Functions Execution Status Change"
+from lambdas.entrypoints.steps import EXECUTION_EVENT, job_ref
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -7,6 +7,7 @@ import sys
 from lambdas.bootstrap import client_administration
 from lambdas.core.clients import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_QUEUED, Client
 from lambdas.core.errors import DomainError
+from lambdas.core.rates import RateClass
 from lambdas.core.services.clients import ClientAdministration
 
 
@@ -19,6 +20,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     create.add_argument("name")
     create.add_argument("--max-active", type=int, default=DEFAULT_MAX_ACTIVE, help="jobs at once; 1 is Adobe's way")
     create.add_argument("--max-queued", type=int, default=DEFAULT_MAX_QUEUED, help="jobs that may wait")
+    create.add_argument("--api-key", action="store_true", help="let a secret in a header be enough")
+    limit = actions.add_parser("limit", help="give a client a rate of its own")
+    limit.add_argument("client_id")
+    limit.add_argument("rate_class", choices=[rate_class.value for rate_class in RateClass])
+    limit.add_argument("calls_per_minute", type=int)
     actions.add_parser("list", help="show all clients")
     for action, text in (
         ("rotate", "make a second secret; the newest two are valid"),
@@ -43,9 +49,18 @@ def _act(administration: ClientAdministration, arguments: argparse.Namespace) ->
     match arguments.action:
         case "create":
             client, secret = administration.create(
-                arguments.name, max_active=arguments.max_active, max_queued=arguments.max_queued
+                arguments.name,
+                max_active=arguments.max_active,
+                max_queued=arguments.max_queued,
+                takes_api_keys=arguments.api_key,
             )
-            print(f"client_id     {client.id}\nclient_secret {secret}\n\nThe secret is shown only now.")
+            print(f"client_id     {client.id}\nclient_secret {secret}")
+            print(f"api_key       {client.id}.{secret}\n" if client.takes_api_keys else "")
+            print("The secret is shown only now.")
+        case "limit":
+            rate_class = RateClass(arguments.rate_class)
+            administration.set_rate_limit(arguments.client_id, rate_class, arguments.calls_per_minute)
+            print(f"{arguments.client_id} {rate_class} {arguments.calls_per_minute} calls in a minute")
         case "list":
             for client in administration.clients.all():
                 print(_line(client))

@@ -2,11 +2,16 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scripts.local import launcher, observe
 from scripts.local import logs as local_logs
 from scripts.local.launcher import Started
 from scripts.local.paths import Cloud
+
+if TYPE_CHECKING:
+    from lambdas.core.services.jobs import ClientWork
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,9 +57,18 @@ def status(_: argparse.Namespace) -> int:
     if seen.work is not None:
         print(f"\n{cloud.base_url}")
         print(", ".join(f"{name}: {count}" for name, count in seen.work.items()))
+        _show_clients(seen.clients)
     elif not seen.up:
         print("\nStart it: make up")
     return 0 if seen.up else 1
+
+
+def _show_clients(clients: "Sequence[ClientWork]") -> None:
+    from scripts.cli.jobs import client_lines  # noqa: PLC0415 - boto3, which a cloud that is down does not need
+
+    for client in clients:
+        for text in client_lines(client):
+            print(text)
 
 
 def logs(arguments: argparse.Namespace) -> int:

@@ -5,14 +5,12 @@ import os
 import sys
 from collections.abc import Mapping
 
-from infra.config import PRODUCT
 from infra.outputs import Output
 from lambdas.bootstrap import job_administration
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.services.jobs import JobAdministration
-from scripts.local.paths import LauncherError
+from lambdas.core.services.jobs import ClientWork, JobAdministration
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,6 +57,19 @@ def line(job: Job) -> str:
     return f"{job.id}  {job.status:10}  {job.progress:5.1f} %  attempt {job.attempt}  {moment}  {why}".rstrip()
 
 
+def client_lines(work: ClientWork) -> list[str]:
+    """Return what a client has in hand and what has failed, nothing for one that is idle."""
+    if work.is_idle:
+        return []
+    client = work.client
+    waiting = f", the oldest for {work.oldest_wait_s} s" if work.oldest_wait_s is not None else ""
+    lines = [f"\n{client.name}  {client.id}  {client.queued} queued{waiting}"]
+    lines += [f"  {line(job)}" for job in work.running]
+    if work.failures:
+        lines.append("  failed in a day: " + ", ".join(f"{number} {code}" for code, number in work.failures.items()))
+    return lines
+
+
 def details(job: Job, administration: JobAdministration) -> dict[str, object]:
     """Return what is known of a job, by name; what is not known is left out."""
     known = {
@@ -94,8 +105,8 @@ def administration_of(outputs: Mapping[str, str]) -> JobAdministration:
 
 
 def _local_outputs() -> Mapping[str, str]:
-    from scripts.local.launcher import local_environment, outputs_of  # noqa: PLC0415 - only where it is needed
-    from scripts.local.paths import Cloud  # noqa: PLC0415
+    from scripts.local.launcher import local_environment  # noqa: PLC0415 - only where it is needed
+    from scripts.local.paths import Cloud, outputs_of  # noqa: PLC0415
 
     os.environ.update(local_environment())
     return outputs_of(Cloud.from_environment())
@@ -103,15 +114,6 @@ def _local_outputs() -> Mapping[str, str]:
 
 def _stage_outputs(stage: str) -> Mapping[str, str]:
     """Return what the stacks of a stage have published."""
-    import boto3  # noqa: PLC0415 - only where it is needed
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from scripts.cli.stacks import published, stage_config  # noqa: PLC0415 - only where it is needed
 
-    try:
-        cloudformation = boto3.client("cloudformation")
-        stacks = [
-            cloudformation.describe_stacks(StackName=f"{PRODUCT}-{stage}-{part}")["Stacks"][0]
-            for part in ("data", "engine")
-        ]
-    except (BotoCoreError, ClientError) as error:
-        raise LauncherError(f"The stage {stage} could not be read: {error}") from error
-    return {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", [])}
+    return published(stage_config(stage))

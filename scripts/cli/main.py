@@ -27,6 +27,9 @@ COMMANDS = {
     "clients": Command("scripts.cli.clients", "create, list, rotate and disable API clients"),
     "jobs": Command("scripts.cli.jobs", "list, show and cancel enhancements"),
     "preflight": Command("scripts.cli.preflight", "check the AWS account before deploying to it"),
+    "outputs": Command("scripts.cli.stacks", "show what is deployed to a stage"),
+    "empty": Command("scripts.cli.stacks", "delete a stage's recordings, so that its stacks can be destroyed"),
+    "remains": Command("scripts.cli.stacks", "show what destroyed stacks have left behind"),
     "smoke": Command("scripts.cli.smoke", "do the main job once against a deployed service"),
     "engine": Command("scripts.cli.engine", "run the audio engine alone"),
 }

@@ -4,21 +4,16 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import boto3
 import httpx
-from botocore.exceptions import BotoCoreError
-from pydantic import ValidationError
 
-from infra.app import STACK_PARTS
-from infra.config import Config
 from infra.outputs import Output
 from lambdas.bootstrap import client_administration
 from scripts.cli.demo import SAMPLES, bundled_sample
 from scripts.cli.rest import ApiError
+from scripts.cli.stacks import published, stage_config
 from scripts.local import launcher
-from scripts.local.paths import Cloud, LauncherError
+from scripts.local.paths import Cloud, LauncherError, outputs_of
 from scripts.smoke import Target, caller, check
 
 
@@ -54,44 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _local() -> Target:
     cloud = Cloud.from_environment()
-    outputs = launcher.outputs_of(cloud)
+    outputs = outputs_of(cloud)
     os.environ.update(launcher.local_environment())
     return Target(cloud.base_url, outputs[Output.TABLE_NAME])
 
 
 def _deployed(stage: str) -> Target:
-    if region := os.environ.get("AWS_REGION"):
-        os.environ["AWS_DEFAULT_REGION"] = region  # the only name under which boto3 looks for it
-    try:
-        formation = boto3.client("cloudformation")
-        return target_of(formation, _config(stage), region=formation.meta.region_name)
-    except BotoCoreError as error:
-        raise LauncherError(f"AWS cannot be asked: {error}. See: make preflight") from None
-
-
-def _config(stage: str) -> Config:
-    try:
-        return Config.from_context({"stage": stage})
-    except ValidationError:
-        raise LauncherError(f"There is no stage {stage!r}: dev, stage or prod") from None
-
-
-def target_of(formation: Any, config: Config, *, region: str) -> Target:
-    """Read from the stacks' outputs where the service is.
-
-    Raises
-    ------
-    LauncherError
-        If it is not deployed there.
-    """
-    outputs: dict[str, str] = {}
-    for part in STACK_PARTS:
-        name = config.stack_name(part)
-        try:
-            (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
-        except formation.exceptions.ClientError as error:
-            remedy = f"make deploy STAGE={config.stage}"
-            raise LauncherError(f"{name} cannot be read in {region}: {error}. Is it deployed? {remedy}") from None
-        outputs |= {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
-    api, stage_name = outputs[Output.REST_API_ID], outputs[Output.STAGE_NAME]
-    return Target(f"https://{api}.execute-api.{region}.amazonaws.com/{stage_name}", outputs[Output.TABLE_NAME])
+    outputs = published(stage_config(stage))
+    return Target(outputs[Output.BASE_URL], outputs[Output.TABLE_NAME])

@@ -27,12 +27,19 @@ def deploy(cloud: Cloud, say: Say) -> dict[str, str]:
     """Bring the emulator's stacks to the state of the sources; return every stack's outputs, merged."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only a deployment needs it
 
-    ready = assembly.synthesised({"gpuBackend": "none"} if not cloud.has_gpu else None)
+    ready = assembly.synthesised(cloud.context)
     try:
         return _deploy(cloud, ready, say)
     except (BotoCoreError, ClientError) as error:
         log = cloud.logs / "emulator.log"
         raise LauncherError(f"The deployment failed: {str(error)[-MESSAGE_CHARACTERS:]}\nSee {log}") from error
+
+
+def was_interrupted(cloud: Cloud) -> bool:
+    """Whether a first deployment was begun and never ended, because the emulator or the launcher was killed."""
+    stacks = client(cloud, "cloudformation").list_stacks()["StackSummaries"]
+    tables = client(cloud, "dynamodb").list_tables()["TableNames"]
+    return bool(stacks or tables) and _deployed(cloud) is None
 
 
 def _deploy(cloud: Cloud, ready: Path, say: Say) -> dict[str, str]:

@@ -13,6 +13,9 @@ from scripts.local.paths import HOST, REPO, Cloud, LauncherError
 REGION = "us-east-1"
 HEALTH_PATH = "/_ministack/health"
 
+REFUSED_WRITES = "refused-writes"
+"""A file in the cloud's state that a drill writes: below the prefix it holds, S3 takes no objects."""
+
 SERVE = Path(__file__).with_name("ministack_serve.py")
 REQUIREMENTS = REPO / "requirements"
 
@@ -60,6 +63,7 @@ def environment(cloud: Cloud) -> dict[str, str]:
         "STATE_DIR": str(cloud.state / "services"),
         "S3_DATA_DIR": str(cloud.state / "s3"),
         "TMPDIR": str(scratch),
+        "CLEARTAKE_REFUSED_WRITES": str(cloud.state / REFUSED_WRITES),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -1,7 +1,6 @@
 """Brings one local cloud up and down: emulator, stacks, the endpoint's look-alike, edge."""
 
 import http.client
-import json
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from infra.outputs import Output, function_output
 from lambdas.core.workflow import FunctionName
 from scripts import models
 from scripts.local import deploy, edge, emulator, processes, tenants
-from scripts.local.paths import HOST, Cloud, LauncherError
+from scripts.local.paths import HOST, Cloud, LauncherError, outputs_of
 
 EMULATOR, SAGEMAKER, EDGE = "emulator", "sagemaker", "edge"
 STOP_GRACES_S = {EDGE: 5.0, SAGEMAKER: 40.0, EMULATOR: 30.0}
@@ -44,6 +43,11 @@ def up(cloud: Cloud, say: Callable[[str], None]) -> Started:
         _require_same_ports(cloud)
         _require_free_ports(cloud)
         emulator_is_new = _start_emulator(cloud, say)
+        if emulator_is_new and not cloud.credentials_file.exists() and deploy.was_interrupted(cloud):
+            # Nobody can have used it yet, and half of what was made may have been lost.
+            processes.stop(cloud.run, EMULATOR, grace_s=STOP_GRACES_S[EMULATOR])
+            shutil.rmtree(cloud.state, ignore_errors=True)
+            _start_emulator(cloud, say)
         outputs = deploy.deploy(cloud, say)
         _fetch_models()
         # Each is asked for its health only after both were started: they come up side by side.
@@ -142,7 +146,8 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         "--success-topic", outputs[Output.SUCCESS_TOPIC_ARN],
         "--error-topic", outputs[Output.ERROR_TOPIC_ARN],
         "--state-dir", str(cloud.state / "sagemaker"),
-        "--concurrency", str(max(1, (os.cpu_count() or 2) // 2)),
+        "--environment", f"CLEARTAKE_ACCESS_FUNCTION={outputs[function_output(FunctionName.ACCESS)]}",
+        "--concurrency", str(lane_concurrency()),
     ]  # fmt: skip
     if _keeps_running(cloud, SAGEMAKER, command):
         return
@@ -152,6 +157,11 @@ def _start_sagemaker(cloud: Cloud, outputs: Mapping[str, str]) -> None:
         command,
         environment={**emulator.aws_environment(cloud), "CLEARTAKE_S3_ADDRESSING": "path"},
     )
+
+
+def lane_concurrency() -> int:
+    """Return how many files the look-alike works on at once: the other half of the machine carries the cloud."""
+    return max(1, (os.cpu_count() or 2) // 2)
 
 
 def _fetch_models() -> None:
@@ -217,15 +227,6 @@ def local_environment() -> dict[str, str]:
 def local_table() -> str:
     """Return the name of the local cloud's table."""
     return outputs_of(Cloud.from_environment())[Output.TABLE_NAME]
-
-
-def outputs_of(cloud: Cloud) -> dict[str, str]:
-    """Return what the last deployment answered."""
-    try:
-        found: dict[str, str] = json.loads(cloud.outputs_file.read_text())
-    except (OSError, ValueError):
-        raise LauncherError("There is no local cloud here yet. Start it: make up") from None
-    return found
 
 
 def answers(url: str) -> bool:

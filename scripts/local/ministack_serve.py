@@ -4,11 +4,14 @@ Each correction reaches into MiniStack's internals, so it is tied to one version
 """
 
 import contextvars
+import dataclasses
 import importlib
 import importlib.metadata
 import json
 import logging
 import os
+import pathlib
+import re
 import socketserver
 import sys
 import threading
@@ -17,13 +20,20 @@ from collections.abc import Callable
 from typing import Any
 
 PINNED_VERSION = "1.5.33"
-AUTOSAVE_S = float(os.environ.get("CLEARTAKE_AUTOSAVE_S", "10"))
+AUTOSAVE_S = float(os.environ.get("CLEARTAKE_AUTOSAVE_S", "5"))
+
+ROW_CHANGES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+SENDING = frozenset({"SendMessage", "SendMessageBatch"})
+"""Not receiving and deleting: after a kill some messages come twice, as from any queue."""
 
 app: Any
+dynamodb: Any
+iam_evaluator: Any
 lambda_runtime: Any
 lambda_service: Any
 s3: Any
 sns: Any
+sqs: Any
 stepfunctions: Any
 
 
@@ -48,6 +58,50 @@ def wait_less_for_logs() -> None:
         drain = kind.__dict__.get("_drain_stderr_bounded") if isinstance(kind, type) else None
         if drain is not None:
             drain.__defaults__ = (0.003, 0.002, 0.250)  # first line, idle, at most [s]
+
+
+def boot_functions_in_turn() -> None:
+    """Start as many environments at once as there are processors; MiniStack starts all, and none is up in time."""
+    turns = threading.Semaphore(os.cpu_count() or 1)
+    spawn = lambda_runtime.ProvidedWorker._spawn  # noqa: SLF001
+
+    def spawn_in_turn(worker: Any, *arguments: Any, **options: Any) -> None:
+        with turns:
+            spawn(worker, *arguments, **options)
+
+    lambda_runtime.ProvidedWorker._spawn = spawn_in_turn  # noqa: SLF001
+
+
+def lose_failed_environments_alone() -> None:
+    """Drop the environment that failed; MiniStack kills all of its function's, in the middle of their work."""
+    acquire, invalidate, release = (
+        lambda_service.acquire_worker,
+        lambda_service.invalidate_worker,
+        lambda_service.release_worker,
+    )
+    mine = threading.local()
+
+    def acquire_noted(*arguments: Any, **options: Any) -> Any:
+        mine.worker, reason = acquire(*arguments, **options)
+        return mine.worker, reason
+
+    def release_noted(worker: Any) -> None:
+        mine.worker = None
+        release(worker)
+
+    def invalidate_mine(*arguments: Any, **options: Any) -> None:
+        failed = getattr(mine, "worker", None)
+        if failed is None:  # new code, say: it is for all of them
+            invalidate(*arguments, **options)
+            return
+        with lambda_runtime._lock:  # noqa: SLF001
+            for pool in lambda_runtime._workers.values():  # noqa: SLF001
+                pool[:] = [worker for worker in pool if worker is not failed]
+        lambda_runtime.kill_workers([failed])
+
+    lambda_service.acquire_worker = acquire_noted
+    lambda_service.invalidate_worker = invalidate_mine
+    lambda_service.release_worker = release_noted
 
 
 def accept_answers_without_body() -> None:
@@ -155,22 +209,58 @@ def _time_out(arn: str) -> None:
     stepfunctions._emit_execution_status_event(execution)  # noqa: SLF001
 
 
+def journal_of(service: Any, name: str, actions: frozenset[str]) -> Any:
+    """Return the journal of a service; our folder comes last, where none of its names can hide another."""
+    sys.path.append(str(pathlib.Path(__file__).parent))
+    return importlib.import_module("ministack_journal").Journal(service, name, actions)
+
+
 def save_often() -> None:
-    """Write the state every ``AUTOSAVE_S``: MiniStack saves at a clean stop only, and kill -9 would lose everything."""
-    save, lock = app.save_all, threading.Lock()
+    """Write the state every ``AUTOSAVE_S``: MiniStack saves at a clean stop only, and kill -9 would lose everything.
+
+    Rows and messages are in journals besides. What a kill still loses is what Step Functions has begun since: the
+    sweeper finds its jobs and uploads.
+    """
+    save, load, lock = app.save_all, app._load_persisted_state, threading.Lock()  # noqa: SLF001
+    journals = (journal_of(dynamodb, "dynamodb", ROW_CHANGES), journal_of(sqs, "sqs", SENDING))
+    for journal in journals:
+        journal.begin()
 
     def save_alone(services: dict[str, Callable[[], Any]]) -> None:
         with lock:  # the last save at the stop must not meet one of ours half way
             save(services)
+            for journal in journals:
+                journal.forget_saved()
 
     def keep_saving() -> None:
         while True:
             time.sleep(AUTOSAVE_S)
             app.save_all(app._build_persistence_save_dict())  # noqa: SLF001
 
+    def load_and_keep_saving() -> None:
+        load()
+        # Not before: on a busy machine loading takes longer than the first period, and nothing would replace all.
+        threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
+
     app.save_all = save_alone
+    app._load_persisted_state = load_and_keep_saving  # noqa: SLF001
     logging.getLogger("persistence").setLevel(logging.WARNING)
-    threading.Thread(target=keep_saving, daemon=True, name="autosave").start()
+
+
+def refuse_writes_on_request() -> None:
+    """Answer 503 to writes of objects below the prefix that a file names, while it is there: what a drill asks for."""
+    order = pathlib.Path(os.environ.get("CLEARTAKE_REFUSED_WRITES", ""))
+
+    def refusing(write: Callable[..., Any]) -> Callable[..., Any]:
+        def write_unless_refused(bucket: str, key: str, *arguments: Any) -> Any:
+            if order.is_file() and key.startswith(order.read_text()):
+                return s3._error("SlowDown", "Please reduce your request rate.", 503, f"/{bucket}/{key}")  # noqa: SLF001
+            return write(bucket, key, *arguments)
+
+        return write_unless_refused
+
+    for name in ("_put_object", "_create_multipart_upload", "_upload_part", "_complete_multipart_upload"):
+        setattr(s3, name, refusing(getattr(s3, name)))
 
 
 def serve_versions_like_objects() -> None:
@@ -194,6 +284,42 @@ def serve_versions_like_objects() -> None:
         return 206, answered, body[start : end + 1]
 
     s3._get_object = get_version  # noqa: SLF001
+
+
+POLICY_VARIABLE = re.compile(r"\$\{(.*?)\}")
+
+
+def fill_policy_variables() -> None:
+    """Put the caller's tags where a policy names them (``${aws:PrincipalTag/…}``); MiniStack compares the text."""
+    first_match = iam_evaluator._first_match  # noqa: SLF001
+
+    def first_filled(context: Any, statements: list[Any], effect: str) -> Any:
+        keys = context.principal_keys
+        return first_match(context, [_filled_statement(statement, keys) for statement in statements], effect)
+
+    iam_evaluator._first_match = first_filled  # noqa: SLF001
+
+
+def _filled_statement(statement: Any, keys: dict[str, Any]) -> Any:
+    if not any("${" in text for text in (*statement.resources, str(statement.conditions))):
+        return statement
+    return dataclasses.replace(
+        statement,
+        resources=[_filled(text, keys) for text in statement.resources],
+        conditions={
+            operator: {key: [_filled(text, keys) for text in _listed(values)] for key, values in wanted.items()}
+            for operator, wanted in statement.conditions.items()
+        },
+    )
+
+
+def _filled(text: str, keys: dict[str, Any]) -> str:
+    """Fill what is known; a variable that is not stays, and so matches nothing."""
+    return POLICY_VARIABLE.sub(lambda name: str(keys.get(name[1].lower(), name[0])), text)
+
+
+def _listed(values: Any) -> list[str]:
+    return values if isinstance(values, list) else [str(values)]
 
 
 def tell_of_success() -> None:
@@ -248,21 +374,29 @@ def _in_background(function: Callable[..., None], *arguments: object) -> None:
 
 def main() -> None:
     """Correct the emulator, then run it until SIGTERM."""
-    global app, lambda_runtime, lambda_service, s3, sns, stepfunctions  # noqa: PLW0603 - importable only with the emulator's Python
+    global app, dynamodb, iam_evaluator, lambda_runtime, lambda_service  # noqa: PLW0603 - importable only with the emulator's Python
+    global s3, sns, sqs, stepfunctions  # noqa: PLW0603
     check_version()
     send_small_answers_at_once()
     app = importlib.import_module("ministack.app")
+    iam_evaluator = importlib.import_module("ministack.core.iam_evaluator")
     lambda_runtime = importlib.import_module("ministack.core.lambda_runtime")
     stepfunctions = importlib.import_module("ministack.services.stepfunctions")
     s3 = importlib.import_module("ministack.services.s3")
     sns = importlib.import_module("ministack.services.sns")
+    sqs = importlib.import_module("ministack.services.sqs")
+    dynamodb = importlib.import_module("ministack.services.dynamodb")
     lambda_service = importlib.import_module("ministack.services.lambda_svc")
     wait_less_for_logs()
+    boot_functions_in_turn()
+    lose_failed_environments_alone()
     accept_answers_without_body()
     serve_versions_like_objects()
+    refuse_writes_on_request()
     enforce_heartbeats()
     fail_callbacks_with_their_function()
     enforce_machine_timeouts()
+    fill_policy_variables()
     tell_of_success()
     if AUTOSAVE_S > 0:
         save_often()

@@ -1,11 +1,13 @@
 """Looks at a local cloud: what runs and what waits. Changes nothing."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from infra.outputs import Output
+from lambdas.adapters.system import SystemClock
+from lambdas.core.services.jobs import ClientWork
 from scripts.local import emulator, launcher, processes
 from scripts.local.edge import HEALTH_PATH
 from scripts.local.paths import Cloud
@@ -23,10 +25,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Seen:
-    """The state of a cloud. ``work`` counts what waits and what runs; None if nobody can tell."""
+    """The state of a cloud. ``work`` counts what waits and what runs, ``clients`` whose; None if nobody can tell."""
 
     parts: tuple[Part, ...]
-    work: dict[str, int] | None
+    work: dict[str, int] | None = None
+    clients: Sequence[ClientWork] = ()
 
     @property
     def up(self) -> bool:
@@ -42,7 +45,11 @@ def look(cloud: Cloud) -> Seen:
         _part(cloud, launcher.EDGE, cloud.port, cloud.base_url + HEALTH_PATH),
     )
     parts = tuple(part for part in known if part.name != launcher.SAGEMAKER or _has_gpu(cloud))
-    return Seen(parts, _work(cloud) if parts[0].healthy and cloud.outputs_file.exists() else None)
+    if not parts[0].healthy or not cloud.outputs_file.exists():
+        return Seen(parts)
+    outputs = json.loads(cloud.outputs_file.read_text())
+    clients = _clients(cloud, outputs)
+    return Seen(parts, totals(clients) | _elsewhere(cloud, outputs), clients)
 
 
 def _has_gpu(cloud: Cloud) -> bool:
@@ -57,22 +64,29 @@ def _part(cloud: Cloud, name: str, port: int, health: str) -> Part:
     return Part(name, process.port, process.pid, healthy=launcher.answers(health))
 
 
-def _work(cloud: Cloud) -> dict[str, int]:
-    outputs = json.loads(cloud.outputs_file.read_text())
+def totals(clients: Sequence[ClientWork]) -> dict[str, int]:
+    """Add up what the clients have in hand."""
+    return {
+        "queued": sum(one.client.queued for one in clients),
+        "running": sum(len(one.running) for one in clients),
+        "failed in a day": sum(sum(one.failures.values()) for one in clients),
+    }
+
+
+def _elsewhere(cloud: Cloud, outputs: Mapping[str, str]) -> dict[str, int]:
     sqs, states = emulator.client(cloud, "sqs"), emulator.client(cloud, "stepfunctions")
     return {
-        **_jobs(cloud, outputs),
         "uploads in hand": _running(states, outputs[Output.INTAKE_MACHINE_ARN]),
         "outcomes to tell": _depth(sqs, outputs[Output.OUTCOME_QUEUE_URL]),
         "dead letters": sum(_depth(sqs, url) for url in sqs.list_queues().get("QueueUrls", ()) if "DeadLetters" in url),
     }
 
 
-def _jobs(cloud: Cloud, outputs: Mapping[str, str]) -> dict[str, int]:
+def _clients(cloud: Cloud, outputs: Mapping[str, str]) -> Sequence[ClientWork]:
     emulator.enter(cloud)
     from scripts.cli.jobs import administration_of  # noqa: PLC0415 - reads the environment that was just set
 
-    return asdict(administration_of(outputs).counts())
+    return administration_of(outputs).work(now=SystemClock().now())
 
 
 def _depth(sqs: Any, url: str) -> int:

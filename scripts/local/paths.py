@@ -1,5 +1,6 @@
 """Where one local cloud lives: its folder, its ports, and the environment variables that choose them."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ class Cloud:
     sagemaker_port: int = DEFAULT_EMULATOR_PORT + 1
     has_gpu: bool = True
     """False: no look-alike of the GPU's endpoint, every job on the CPU lane's function."""
+    timer_scale: float = 1.0
+    """What the sweep's waiting times are multiplied with; less than 1 in a drill."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
-        """Read ``CLEARTAKE_HOME``, ``…_PORT``, ``…_EMULATOR_PORT``, ``…_SAGEMAKER_PORT`` and ``…_GPU_BACKEND``."""
+        """Read ``CLEARTAKE_HOME``, ``…_PORT`` and its siblings, ``…_GPU_BACKEND`` and ``…_TIMER_SCALE``."""
         given = os.environ if environment is None else environment
         emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
         return cls(
@@ -38,7 +41,14 @@ class Cloud:
             emulator_port=emulator_port,
             sagemaker_port=_port(given, "CLEARTAKE_SAGEMAKER_PORT", emulator_port + 1),
             has_gpu=_has_gpu(given),
+            timer_scale=_timer_scale(given),
         )
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What of the app's configuration differs from a plain local cloud."""
+        backend = {} if self.has_gpu else {"gpuBackend": "none"}
+        return backend if self.timer_scale == 1 else {**backend, "timerScale": str(self.timer_scale)}
 
     @property
     def base_url(self) -> str:
@@ -81,11 +91,31 @@ class Cloud:
         return self.home / "outputs.json"
 
 
+def outputs_of(cloud: Cloud) -> dict[str, str]:
+    """Return what the last deployment answered."""
+    try:
+        found: dict[str, str] = json.loads(cloud.outputs_file.read_text())
+    except (OSError, ValueError):
+        raise LauncherError("There is no local cloud here yet. Start it: make up") from None
+    return found
+
+
 def _has_gpu(environment: Mapping[str, str]) -> bool:
     backend = environment.get("CLEARTAKE_GPU_BACKEND") or "sagemaker"
     if backend not in {"sagemaker", "none"}:
         raise LauncherError(f"CLEARTAKE_GPU_BACKEND must be sagemaker or none, not {backend!r}.")
     return backend != "none"
+
+
+def _timer_scale(environment: Mapping[str, str]) -> float:
+    text = environment.get("CLEARTAKE_TIMER_SCALE") or "1"
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale <= 1:
+        raise LauncherError(f"CLEARTAKE_TIMER_SCALE must be a number above 0 and up to 1, not {text!r}.")
+    return scale
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

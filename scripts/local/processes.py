@@ -16,6 +16,9 @@ from scripts.local.paths import HOST, REPO, LauncherError
 
 POLL_S = 0.05
 
+PORT_KEPT_S = 3.0
+"""So long a dead process may keep its port: on a busy machine its last threads end after it."""
+
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process has started: only a parent can reap, and a child not reaped still looks alive."""
 
@@ -121,6 +124,7 @@ def stop(run: Path, name: str, *, grace_s: float = 5.0) -> bool:
         # No other group can have taken the number: it stays reserved while one of its members lives.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+            _wait_for_group(process.pid)
     _wait_until_dead(process)
     _children.pop(process.pid, None)
     _record(run, name).unlink(missing_ok=True)
@@ -141,7 +145,10 @@ def tail(path: Path, lines: int = 12) -> str:
 
 
 def require_free_port(port: int, variable: str, what: str) -> None:
-    """Raise with the remedy if ``port`` is taken."""
+    """Raise with the remedy if ``port`` is taken, and not by one that was killed a moment ago."""
+    deadline = time.monotonic() + PORT_KEPT_S
+    while not _is_port_free(port) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
     if not _is_port_free(port):
         # The neighbour must be free as well: the default of one port is the number after another's.
         free = next(other for other in range(port + 1, 65_535) if _is_port_free(other) and _is_port_free(other + 1))
@@ -193,6 +200,17 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _is_free(pid: int) -> bool:
     """Whether no process (other than an unreaped child of ours) has this number now."""
     return pid in _children or started_at(pid) is None
+
+
+def _wait_for_group(leader: int, limit_s: float = 5.0) -> None:
+    """Wait for the last member of a killed group: a busy machine takes a while over dozens of them."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        child = _children.get(leader)
+        if child is not None:
+            child.poll()  # reaps it: a zombie of ours would keep the group
+        os.killpg(leader, 0)  # raises once nobody is left
+        time.sleep(POLL_S)
 
 
 def _wait_until_dead(process: Process, limit_s: float = 5.0) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import httpx
@@ -22,8 +22,9 @@ MAX_PAUSE_S: Final = 30.0
 class Container:
     """One child process and whether it takes invocations."""
 
-    def __init__(self, command: Sequence[str], *, concurrency: int) -> None:
+    def __init__(self, command: Sequence[str], *, concurrency: int, environment: Mapping[str, str]) -> None:
         self._command = command
+        self._environment = environment
         self._concurrency = concurrency
         self._port = 0
         self.ready = asyncio.Event()
@@ -45,7 +46,8 @@ class Container:
     async def _run_once(self) -> bool:
         """Run the container until it ends; return whether it had been ready."""
         self._port = _free_port()
-        env = os.environ | {"CLEARTAKE_SERVE_HOST": HOST, "CLEARTAKE_SERVE_PORT": str(self._port)}
+        address = {"CLEARTAKE_SERVE_HOST": HOST, "CLEARTAKE_SERVE_PORT": str(self._port)}
+        env = {**os.environ, **self._environment, **address}
         env.setdefault("CLEARTAKE_MAX_CONCURRENT", str(self._concurrency))
         process = await asyncio.create_subprocess_exec(*self._command, env=env)
         pinging = asyncio.create_task(self._ping_until_ready())

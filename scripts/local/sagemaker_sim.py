@@ -16,8 +16,8 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -67,6 +67,8 @@ class Endpoint:
         MaxConcurrentInvocationsPerInstance.
     include_response
         Whether messages carry the container's answer (IncludeInferenceResponseIn, both topics).
+    environment
+        What the model's container definition sets.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Endpoint:
     timeout_s: int = 3600
     include_response: bool = False
     command: tuple[str, ...] = DEFAULT_COMMAND
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def region(self) -> str:
@@ -95,7 +98,9 @@ class Simulator:
         self._sns = sns
         self._spool = Spool(endpoint.state_dir)
         self._queue: asyncio.Queue[Invocation] = asyncio.Queue()
-        self._container = Container(endpoint.command, concurrency=endpoint.concurrency)
+        self._container = Container(
+            endpoint.command, concurrency=endpoint.concurrency, environment=endpoint.environment
+        )
         self._http = httpx.AsyncClient(trust_env=False)
 
     @contextlib.asynccontextmanager
@@ -260,6 +265,7 @@ def _parse(arguments: list[str] | None) -> tuple[Endpoint, int]:
     parser.add_argument("--invocation-timeout-s", type=int, default=3600, help="upper limit, as SageMaker's")
     parser.add_argument("--include-response", action="store_true", help="put the answer into the messages too")
     parser.add_argument("--serve-command", default=shlex.join(DEFAULT_COMMAND), help="the container's command")
+    parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE", help="for the container")
     given = parser.parse_args(arguments)
     output_prefix = given.output_bucket_prefix.rstrip("/")
     endpoint = Endpoint(
@@ -273,6 +279,7 @@ def _parse(arguments: list[str] | None) -> tuple[Endpoint, int]:
         timeout_s=given.invocation_timeout_s,
         include_response=given.include_response,
         command=tuple(shlex.split(given.serve_command)),
+        environment=dict(pair.split("=", 1) for pair in given.environment),
     )
     return endpoint, given.port
 

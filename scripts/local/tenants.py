@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lambdas.core.errors import DomainError
 from scripts.local import emulator
-from scripts.local.paths import Cloud
+from scripts.local.paths import Cloud, LauncherError
 
 FIRST, SECOND = "local", "local-second"
 """Two, so that one can see that neither reaches the other's files."""
+
+RATE = 60_000
+"""Calls in a minute: on one's own machine nobody is in the way. Other clients have the product's limits."""
 
 EnsureClient = Callable[[str], tuple[str, str]]
 IsKnown = Callable[[str], bool]
@@ -60,16 +64,21 @@ def ensure_in_cloud(cloud: Cloud, table: str) -> Credentials:
     """Do the same against the table of a running local cloud."""
     emulator.enter(cloud)
     from lambdas.bootstrap import client_administration  # noqa: PLC0415 - reads the environment that was just set
+    from lambdas.core.rates import RateClass  # noqa: PLC0415
 
     administration = client_administration(table)
 
     def ensure_client(name: str) -> tuple[str, str]:
-        client, secret = administration.create(name)
+        client, secret = administration.create(name, takes_api_keys=True, rate_limits=dict.fromkeys(RateClass, RATE))
         return client.id, secret
 
-    return ensure(
-        cloud.credentials_file,
-        cloud.base_url,
-        ensure_client=ensure_client,
-        is_known=lambda client_id: administration.clients.get(client_id) is not None,
-    )
+    try:
+        return ensure(
+            cloud.credentials_file,
+            cloud.base_url,
+            ensure_client=ensure_client,
+            is_known=lambda client_id: administration.clients.get(client_id) is not None,
+        )
+    except DomainError as error:
+        log = cloud.logs / "emulator.log"
+        raise LauncherError(f"The clients could not be set up: {error.message}\nSee {log}") from error

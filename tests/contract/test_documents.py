@@ -7,10 +7,16 @@ from pydantic import BaseModel, ValidationError
 
 from gpu_container.contract import (
     SCHEMA_VERSION,
+    AccessGrant,
+    AccessRefusal,
     ErrorCode,
+    PartOrder,
+    PartResult,
+    ProbeAccess,
     ProbeFailure,
     ProbeOrder,
     ProbeResult,
+    WorkAccess,
     WorkFailure,
     WorkOrder,
     WorkResult,
@@ -21,9 +27,15 @@ MODELS: dict[str, type[BaseModel]] = {
     "work_order": WorkOrder,
     "work_result": WorkResult,
     "work_failure": WorkFailure,
+    "part_order": PartOrder,
+    "part_result": PartResult,
     "probe_order": ProbeOrder,
     "probe_result": ProbeResult,
     "probe_failure": ProbeFailure,
+    "work_access": WorkAccess,
+    "probe_access": ProbeAccess,
+    "access_grant": AccessGrant,
+    "access_refusal": AccessRefusal,
 }
 
 

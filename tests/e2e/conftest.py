@@ -5,17 +5,27 @@ from pathlib import Path
 
 import pytest
 
+from lambdas.bootstrap import source_service, webhook_service
+from lambdas.core.services.sources import SourceService
+from lambdas.core.services.webhooks import WebhookService
+from lambdas.settings import Settings
 from tests.e2e.cloud import REPO, Api, Cloud
 
 _counted = {"requests": 0, "executions": 0}
 _used = [False]
 
 
+LAST = "test_no_secret_token_or_signed_url_in_any_log"
+"""It searches what all the others have had logged."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(600))
+    ours = [index for index, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    ordered = sorted((items[index] for index in ours), key=lambda item: item.name == LAST)
+    for index, item in zip(ours, ordered, strict=True):
+        item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.timeout(600))
+        items[index] = item
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +65,36 @@ def stranger(cloud: Cloud, _counter: list[int]) -> Api:
 def recording() -> bytes:
     """Return the bundled recording: real speech, noisy, MP3."""
     return (REPO / "samples" / "librivox-noisy.mp3").read_bytes()
+
+
+@pytest.fixture
+def administrator(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process itself be the service, with the administrator's rights."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.emulator_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def webhooks(cloud: Cloud, administrator: None) -> WebhookService:
+    """Return the administration of webhooks as the service itself wires it."""
+    return webhook_service(
+        cloud.outputs["TableName"],
+        delivery_queue_url=cloud.outputs["DeliveryQueueUrl"],
+        webhook_key_id=cloud.outputs["WebhookKeyId"],
+        allow_loopback=True,
+    )
+
+
+@pytest.fixture
+def sources(cloud: Cloud, administrator: None) -> SourceService:
+    """Return the registering of recordings by URL as the service itself wires it."""
+    settings = Settings(table=cloud.outputs["TableName"])
+    return source_service(settings, fetch_queue_url=cloud.outputs["FetchQueueUrl"], allow_loopback=True)
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:

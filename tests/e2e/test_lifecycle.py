@@ -5,7 +5,10 @@ import re
 import time
 from typing import Any
 
+from lambdas.core.services.webhooks import CreateWebhook, WebhookService
+from lambdas.core.webhooks import WebhookEndpoint
 from tests.e2e.cloud import Api, Cloud
+from tests.e2e.receivers import until
 
 
 def make_client(cloud: Cloud, counter: list[int]) -> Api:
@@ -14,18 +17,10 @@ def make_client(cloud: Cloud, counter: list[int]) -> Api:
     return Api(cloud.credentials["base_url"], client_id, secret, counter)
 
 
-def outcomes(cloud: Cloud, job_ids: set[str], timeout_s: float = 60) -> dict[str, str]:
-    """Read the queue until all these jobs were told of."""
-    sqs, url, told = cloud.aws("sqs"), cloud.outputs["OutcomeQueueUrl"], {}
-    deadline = time.monotonic() + timeout_s
-    while not job_ids <= told.keys():
-        assert time.monotonic() < deadline, f"told of {told}, not of all of {job_ids}"
-        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-            body = json.loads(message["Body"])
-            told[body["job_id"]] = body["status"]
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        time.sleep(0.1)
-    return {job_id: told[job_id] for job_id in job_ids}
+def outcomes(webhooks: WebhookService, endpoint: WebhookEndpoint) -> dict[str, str]:
+    """Return what was told of which job."""
+    payloads = [json.loads(one.payload) for one in webhooks.list_deliveries(endpoint.client_id, endpoint.id)]
+    return {payload["data"]["enhancement_id"]: payload["data"]["status"] for payload in payloads}
 
 
 def execution_of(cloud: Cloud, job: dict[str, Any]) -> str:
@@ -33,8 +28,11 @@ def execution_of(cloud: Cloud, job: dict[str, Any]) -> str:
     return str(cloud.aws("stepfunctions").describe_execution(executionArn=f"{arn}:{job['id']}-1")["status"])
 
 
-def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(api: Api, cloud: Cloud, recording: bytes) -> None:
+def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(
+    api: Api, cloud: Cloud, webhooks: WebhookService, recording: bytes
+) -> None:
     api = make_client(cloud, api.counter)
+    endpoint = webhooks.create(CreateWebhook(api.client_id, "http://127.0.0.1:9/nobody-listens")).endpoint
     asset = api.upload(recording * 12)
     running, queued, kept = (api.enhance(asset["id"], strength).json() for strength in (10, 20, 30))
     assert "queue position" in cloud.cleartake("jobs", "show", queued["id"]).stdout
@@ -43,7 +41,8 @@ def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(api: Api, c
     assert [api.finished(job)["status"] for job in (running, queued, kept)] == ["failed", "failed", "succeeded"]
     ids = {job["id"] for job in (running, queued, kept)}
     expected = {running["id"]: "cancelled", queued["id"]: "cancelled", kept["id"]: "succeeded"}
-    assert outcomes(cloud, ids) == expected
+    until(lambda: outcomes(webhooks, endpoint) == expected)
+    webhooks.delete(api.client_id, endpoint.id)
     assert execution_of(cloud, running) == "SUCCEEDED"
     listed = cloud.cleartake("jobs", "list", "--client", api.client_id).stdout
     assert all(job_id in listed for job_id in ids)

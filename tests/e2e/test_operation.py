@@ -24,22 +24,36 @@ def test_a_missing_grant_fails_the_job_with_a_clear_reason(api: Api, cloud: Clou
     assert api.finished(api.enhance(asset["id"], 77).json())["status"] == "succeeded"
 
 
-def test_no_secret_token_or_signed_url_in_any_log(api: Api, cloud: Cloud) -> None:
+def test_no_secret_token_or_signed_url_in_any_log(api: Api, cloud: Cloud, recording: bytes) -> None:
     api.token(client_secret="a-wrong-secret-of-a-client")
     query = {"grant_type": "client_credentials", "client_id": api.client_id, "client_secret": api.client_secret}
     api.http.post("/ims/token/v3", params=query)
+    done = api.finished(api.enhance(api.upload(recording)["id"], 78).json())
+    assert api.download(done).status_code == 200
     logs = "\n".join(path.read_text(errors="replace") for path in (cloud.home / "logs").glob("*"))
     logs += cloud.cleartake("logs", "-n", "10000").stdout  # the functions' own lines too
     assert "AdobeApi" in logs or "JobSteps" in logs
+    assert done["id"] in logs
+    tokens = task_tokens(cloud)
+    assert tokens
     known = cloud.credentials
     for secret in (
         known["client_secret"],
         known["second_client_secret"],
         "a-wrong-secret-of-a-client",
         api.headers["Authorization"].removeprefix("Bearer "),
+        *tokens,
     ):
         assert secret not in logs
-    assert not re.search(r"X-Amz-Signature=[0-9a-f]{64}", logs)
+    assert not re.search(r"X-Amz-(Signature|Security-Token)=\w{16}", logs)
+    assert "eyJ" not in logs  # how every token of ours begins, whoever's it is
+
+
+def task_tokens(cloud: Cloud) -> list[str]:
+    """Return the task tokens of all work orders that were ever written."""
+    s3, bucket = cloud.aws("s3"), cloud.outputs["WorkBucketName"]
+    orders = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="orders/")["Contents"]]
+    return [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["task_token"] for key in orders]
 
 
 def test_up_again_says_that_it_runs_and_status_shows_it(cloud: Cloud) -> None:

@@ -1,5 +1,6 @@
 """The whole product where there is no GPU: every job on the CPU lane's function."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -60,6 +61,35 @@ def test_a_function_that_dies_is_told_of_at_once(caller: Api, cloud_without_gpu:
     assert done["status"] == "failed"
     row = _row(cloud_without_gpu, caller, done)
     assert (row["attempt"]["N"], row["error_code"]["S"]) == ("3", "engine_failed")
+
+
+@pytest.fixture
+def fanned_out(cloud_without_gpu: Cloud) -> Iterator[Cloud]:
+    """Leave dispatch no lane but the fan-out, and make its parts four seconds long."""
+    functions, name = cloud_without_gpu.aws("lambda"), cloud_without_gpu.outputs["FunctionDispatch"]
+    before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    speeds = json.loads(before["CLEARTAKE_SPEEDS"])
+    speeds["cpu-fan-out"]["part_s"] = 4
+    only = {"CLEARTAKE_SPEEDS": json.dumps({"cpu-fan-out": speeds["cpu-fan-out"]})}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | only})
+    try:
+        yield cloud_without_gpu
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+def test_a_file_is_made_in_parts_and_put_together(caller: Api, fanned_out: Cloud, recording: bytes) -> None:
+    asset = caller.upload(recording)
+    began = time.monotonic()
+    done = caller.finished(caller.enhance(asset["id"], 70).json())
+    assert time.monotonic() - began < 100  # told by the event, not found by the sweeper after two minutes
+    assert done["status"] == "succeeded"
+    assert len(caller.download(done).content) > 10_000
+    assert _row(fanned_out, caller, done)["lane"]["S"] == "cpu-fan-out"
+    states = fanned_out.aws("stepfunctions")
+    (execution,) = states.list_executions(stateMachineArn=fanned_out.outputs["FanOutMachineArn"])["executions"]
+    (run,) = states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
+    assert states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]["succeeded"] == 3
 
 
 def test_status_asks_for_no_endpoint(cloud_without_gpu: Cloud) -> None:

@@ -10,7 +10,7 @@ from gpu_container.engine.deepfilternet import DeepFilterNet
 from gpu_container.engine.errors import EngineError
 from gpu_container.engine.stft import Real
 from gpu_container.engine.wet import FolderWet
-from tests.engine.files import read, write_pcm
+from tests.engine.files import read, write_lossy, write_pcm
 from tests.engine.run import enhance_file
 from tests.engine.signals import error_db, noisy_voice
 
@@ -39,9 +39,30 @@ def test_a_kept_track_gives_the_same_sound(
     second = enhance_file(source, tmp_path / "second", strength=strength, model=model, wet=wet)
 
     assert (first.wet_track, second.wet_track, second.network_inferences) == ("computed", "reused", 0)
-    # Two roundings: to the track's 24 bits at half level, and to the output's own.
-    step = 2.0 ** -(15 if subtype == "PCM_16" else 22)
-    assert np.abs(read(tmp_path / "second")[0] - read(tmp_path / "first")[0]).max() <= 1.01 * step
+    assert np.array_equal(read(tmp_path / "second")[0], read(tmp_path / "first")[0])
+
+
+@pytest.mark.parametrize("kind", ["mp3", "m4a"])
+def test_a_kept_track_gives_the_same_bytes_where_the_encoder_magnifies_the_last_bit(
+    tmp_path: Path, model: DeepFilterNet, wet: FolderWet, voice: Real, kind: str
+) -> None:
+    source = write_lossy(tmp_path / "in", voice, 48_000, kind=kind)
+
+    for name in ("first", "second"):
+        enhance_file(source, tmp_path / name, strength=60, model=model, wet=wet)
+
+    assert np.array_equal(read(tmp_path / "second")[0], read(tmp_path / "first")[0])
+
+
+def test_a_kept_track_is_the_networks_own_to_the_last_of_its_bits(
+    tmp_path: Path, model: DeepFilterNet, wet: FolderWet, voice: Real
+) -> None:
+    source = _wav(tmp_path / "in", voice, subtype="FLOAT")
+
+    enhance_file(source, tmp_path / "kept", strength=100, model=model, wet=wet)
+    enhance_file(source, tmp_path / "alone", strength=100, model=model)
+
+    assert np.abs(read(tmp_path / "kept")[0] - read(tmp_path / "alone")[0]).max() <= 2.0**-22
 
 
 def test_a_recording_far_beyond_full_scale_is_kept_whole(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.app import STACK_PARTS, synth
-from infra.config import Config
+from infra.app import synth
+from infra.config import PRODUCT, STACK_PARTS, Config
 
 Resource = dict[str, Any]
 
@@ -47,9 +47,19 @@ class Assembly:
         return found["Properties"]  # type: ignore[no-any-return]
 
     def functions(self) -> dict[str, Resource]:
-        """Our functions' properties, by their logical name (the last word of their description)."""
+        """Return the service's functions' properties by their logical name: the last word of their description."""
         found = (resource["Properties"] for resource in self.of_type("AWS::Lambda::Function").values())
-        return {properties["Description"].rsplit(" ", 1)[1]: properties for properties in found}
+        ours = f"{PRODUCT} {self.config.stage}: "
+        return {
+            properties["Description"].removeprefix(ours): properties
+            for properties in found
+            if properties["Description"].startswith(ours)
+        }
+
+    def machines(self) -> list[Resource]:
+        """Return the service's state machines' properties; the CDK's own one waits for image builds."""
+        found = self.of_type("AWS::StepFunctions::StateMachine").items()
+        return [resource["Properties"] for name, resource in found if "ImageBuilds" not in name]
 
     def role_of(self, properties: Resource) -> str:
         return str(properties["Role"]["Fn::GetAtt"][0])

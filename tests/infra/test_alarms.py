@@ -14,7 +14,7 @@ def test_every_dead_letter_queue_is_watched(aws: Assembly) -> None:
         for alarm in aws.of_type("AWS::CloudWatch::Alarm").values()
         if alarm["Properties"].get("MetricName") == "ApproximateNumberOfMessagesVisible"
     ]
-    assert len(watched) == len(queues) == 7
+    assert len(watched) == len(queues) == 10
     assert all(alarm["Properties"]["Threshold"] == 0 for alarm in watched)
 
 

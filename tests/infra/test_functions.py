@@ -7,16 +7,20 @@ from infra.constructs.functions import entrypoint, settings_environment
 from lambdas.core.workflow import FunctionName
 from lambdas.dialects.registry import DIALECTS
 from lambdas.settings import (
+    AccessSettings,
     AdmitSettings,
     ApiSettings,
     CompleteSettings,
+    DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchSettings,
     IntakeSettings,
     JobStepsSettings,
     Settings,
     SweepSettings,
     TokenSettings,
+    WebhookSettings,
 )
 from tests.infra.templates import Assembly
 
@@ -27,9 +31,13 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.ADMIT: AdmitSettings,
     FunctionName.JOB_STEPS: JobStepsSettings,
     FunctionName.DISPATCH: DispatchSettings,
+    FunctionName.ACCESS: AccessSettings,
     FunctionName.COMPLETE: CompleteSettings,
     FunctionName.SWEEP: SweepSettings,
     FunctionName.ERASE: EraseSettings,
+    FunctionName.WEBHOOK: WebhookSettings,
+    FunctionName.DELIVER: DeliverSettings,
+    FunctionName.FETCH: FetchSettings,
 }
 IN_THE_IMAGE = {FunctionName.PROBE, FunctionName.ENHANCE_CPU}
 WITHOUT_SETTINGS = {FunctionName.DOCS}
@@ -63,7 +71,7 @@ def test_a_misspelt_setting_fails_the_synthesis() -> None:
 
 
 def test_probe_knows_nothing_of_the_orchestration(aws: Assembly) -> None:
-    assert _variables(aws, FunctionName.PROBE) == set()
+    assert _variables(aws, FunctionName.PROBE) == {"CLEARTAKE_ACCESS_FUNCTION"}
     probe = aws.functions()["Probe"]
     assert probe["PackageType"] == "Image"
     assert probe["ImageConfig"]["Command"] == ["gpu_container.serving.lambda_handler.probe"]

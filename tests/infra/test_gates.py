@@ -96,3 +96,10 @@ def test_preflight_asks_for_the_bootstrap_that_the_templates_need(aws: Assembly)
     refused = json.dumps(aws.templates["data"]["Rules"]["CheckBootstrapVersion"])
     assert f'"{MIN_BOOTSTRAP_VERSION - 1}"' in refused
     assert f'"{MIN_BOOTSTRAP_VERSION}"' not in refused
+
+
+def test_only_a_drill_on_one_machine_shortens_the_timers(aws: Assembly) -> None:
+    assert "CLEARTAKE_TIMER_SCALE" not in aws.text()
+    assert Config(local=True, timer_scale=0.25).timer_scale == 0.25
+    with pytest.raises(ValidationError, match="one machine"):
+        Config(timer_scale=0.25)

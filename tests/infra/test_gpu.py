@@ -34,7 +34,16 @@ def test_endpoint_scales_to_zero_and_wakes_on_the_first_request(aws: Assembly) -
 
 def test_the_container_takes_as_many_orders_as_it_is_sent(aws: Assembly) -> None:
     container = aws.one("AWS::SageMaker::Model")["PrimaryContainer"]
-    assert container["Environment"] == {"CLEARTAKE_MAX_CONCURRENT": "4"}
+    assert container["Environment"]["CLEARTAKE_MAX_CONCURRENT"] == "4"
+
+
+def test_every_worker_knows_who_lends_it_keys(aws: Assembly) -> None:
+    environments = [
+        aws.one("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"],
+        *(aws.functions()[name]["Environment"]["Variables"] for name in ("Probe", "EnhanceCpu")),
+    ]
+    for environment in environments:
+        assert "KeysAccessFunction" in environment["CLEARTAKE_ACCESS_FUNCTION"]["Ref"]
 
 
 def test_dispatch_and_endpoint_agree_on_the_name(aws: Assembly) -> None:

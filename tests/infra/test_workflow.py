@@ -10,12 +10,14 @@ from infra.constructs.asl import CALL_AND_WAIT, to_asl
 from lambdas.core.workflow import (
     ASSET_INTAKE,
     ENHANCEMENT,
+    FAN_OUT,
     GPU_START_LIMIT_S,
     HEARTBEAT_TIMEOUT_S,
     INVOCATION_TIMEOUT_S,
     MACHINES,
     SWEEP_INTERVAL_S,
     TASK_HEARTBEAT_S,
+    WHOLE_STATE,
     Machine,
 )
 from tests.infra.templates import Assembly
@@ -45,8 +47,11 @@ def test_every_target_exists_and_every_state_is_reached(machine: Machine) -> Non
 def test_every_step_has_a_timeout_and_keeps_its_answer(machine: Machine) -> None:
     for step in machine.steps:
         state = to_asl(machine)["States"][step.name]
+        kept = {None: None, WHOLE_STATE: WHOLE_STATE}
+        assert state["ResultPath"] == kept.get(step.result_key, f"$.{step.result_key}")
+        if step.each:
+            (state,) = state["ItemProcessor"]["States"].values()
         assert state["TimeoutSeconds"] == step.timeout_s
-        assert state["ResultPath"] == f"$.{step.result_key}"
         assert [retry["ErrorEquals"] for retry in state["Retry"]] == [list(retry.errors) for retry in step.retries]
 
 
@@ -65,6 +70,38 @@ def test_probe_gets_its_order_bare() -> None:
     state = to_asl(ASSET_INTAKE)["States"]["Probe"]
     assert state["InputPath"] == "$.located.probe_order"
     assert "Parameters" not in state
+
+
+def test_a_part_is_an_execution_of_its_own_and_all_must_end_well() -> None:
+    parts = to_asl(FAN_OUT, items_at_once=4)["States"]["Parts"]
+    assert (parts["Type"], parts["MaxConcurrency"], parts["ToleratedFailurePercentage"]) == ("Map", 4, 0)
+    assert parts["ItemsPath"] == "$.order.parts"
+    assert parts["ItemSelector"] == {"order.$": "$.order", "part.$": "$$.Map.Item.Value"}
+    processor = parts["ItemProcessor"]
+    assert processor["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    part = processor["States"][processor["StartAt"]]
+    assert part["Resource"] == "${EnhanceCpu}"
+    assert part["End"] is True
+    assert {"PartFailedError", "Lambda.TooManyRequestsException"} <= {
+        name for retry in part["Retry"] for name in retry["ErrorEquals"]
+    }
+
+
+def test_an_assembly_gets_its_order_bare_and_answers_alone() -> None:
+    assemble = to_asl(FAN_OUT)["States"]["Assemble"]
+    assert (assemble["InputPath"], assemble["ResultPath"]) == ("$.order", "$")
+
+
+@every_machine
+def test_no_two_states_of_a_machine_share_a_name(machine: Machine) -> None:
+    """Not even one inside a map and one outside: Step Functions refuses the machine."""
+    states = to_asl(machine)["States"]
+    inner = [name for state in states.values() for name in state.get("ItemProcessor", {}).get("States", {})]
+    assert len({*states, *inner}) == len(states) + len(inner)
+
+
+def test_a_fan_out_ends_before_the_task_that_waits_for_it() -> None:
+    assert FAN_OUT.timeout_s < ENHANCEMENT.step("Dispatch").timeout_s
 
 
 def test_outcome_picks_the_branch_only_where_there_is_one() -> None:
@@ -95,14 +132,13 @@ def test_a_job_may_wait_behind_a_busy_lane_for_hours() -> None:
 
 
 def test_templates_carry_the_rendered_tables(aws: Assembly) -> None:
-    machines = aws.of_type("AWS::StepFunctions::StateMachine").values()
-    rendered = [json.loads(machine["Properties"]["DefinitionString"]) for machine in machines]
-    assert rendered == [to_asl(machine) for machine in MACHINES]
+    at_once = aws.config.parts_at_once
+    rendered = [json.loads(properties["DefinitionString"]) for properties in aws.machines()]
+    assert rendered == [to_asl(machine, items_at_once=at_once) for machine in MACHINES]
 
 
 def test_machines_are_standard_traced_and_log_no_data(aws: Assembly) -> None:
-    for machine in aws.of_type("AWS::StepFunctions::StateMachine").values():
-        properties = machine["Properties"]
+    for properties in aws.machines():
         assert properties["StateMachineType"] == "STANDARD"
         assert properties["TracingConfiguration"] == {"Enabled": True}
         assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
@@ -147,7 +183,7 @@ def test_the_lane_is_fed_and_no_client_can_fill_its_backlog() -> None:
 
 def test_triggers_have_dead_letter_queues(aws: Assembly) -> None:
     rules = [rule["Properties"] for rule in aws.of_type("AWS::Events::Rule").values()]
-    assert len(rules) == 3
+    assert len(rules) == 4
     for rule in rules:
         for target in rule["Targets"]:
             assert "DeadLetterConfig" in target

@@ -17,18 +17,33 @@ import boto3
 import requests
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from gpu_container.contract import ProbeOrder, WorkFailure, WorkOrder, WorkResult
+from gpu_container.contract import PartOrder, PartResult, ProbeOrder, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
-from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, ERROR_KEY, FunctionName, Machine, Step
+from lambdas.core.workflow import (
+    ASSET_INTAKE,
+    END,
+    ENHANCEMENT,
+    ERROR_KEY,
+    FAN_OUT,
+    ITEM,
+    WHOLE_STATE,
+    Each,
+    FunctionName,
+    Machine,
+    Step,
+)
 from lambdas.dialects.common import Route
 from lambdas.dialects.registry import DIALECTS, DOCS_ROUTES, FALLBACK, TOKEN_ROUTE
 from lambdas.entrypoints import admit, api, complete, dispatch, docs, erase, intake, job_steps, sweep, token
-from tests.ports.conftest import TABLE, create_table
+from lambdas.entrypoints.steps import EXECUTION_EVENT
+from tests.ports.conftest import TABLE, create_table, state_machine
 
 AUDIO, WORK = "audio-bucket", "work-bucket"
 BASE_URL = "https://speech.example.com"
 FREE = {"mono": {"dfn3": 0}, "stereo": {"dfn3": 0}, "dereverb": 0, "report": 0, "codecs": 0, "limit_s": 60}
 """The speed of a lane that everything fits."""
+
+QUEUES = ("stops", "outcomes", "erasing", "deliveries", "dead-deliveries")
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -66,6 +81,7 @@ class Cloud:
     work: Callable[[WorkOrder], WorkResult | WorkFailure]
     dispatched: list[WorkOrder] = field(default_factory=list)
     resolvers: dict[str, Any] = field(default_factory=dict)
+    parts: list[PartOrder] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         create_table()
@@ -77,13 +93,10 @@ class Cloud:
         key = boto3.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
         sqs = boto3.client("sqs")
         queue = sqs.create_queue(QueueName="admit.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("stops", "outcomes", "erasing")}
+        self.queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
         role = boto3.client("iam").create_role(RoleName="presign", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        waiting = '{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": true}}}'
-        machine = boto3.client("stepfunctions").create_state_machine(
-            name="Enhancement", definition=waiting, roleArn=role
-        )["stateMachineArn"]
-        self.queue_url, self.machine_arn = queue, machine
+        self.queue_url = queue
+        self.machine_arn, self.fan_out_arn = state_machine("Enhancement"), state_machine("FanOut")
         self.environment = {
             "TABLE": TABLE,
             "DIALECT": "adobe",
@@ -93,15 +106,23 @@ class Cloud:
             "STOP_QUEUE_URL": self.queues["stops"],
             "OUTCOME_QUEUE_URL": self.queues["outcomes"],
             "ERASE_QUEUE_URL": self.queues["erasing"],
+            "DELIVERY_QUEUE_URL": self.queues["deliveries"],
+            "DELIVERY_DEAD_LETTERS_URL": self.queues["dead-deliveries"],
+            "WEBHOOK_KEY_ID": boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
+            "WEBHOOK_RETRY_DELAYS_S": "[0.5, 0.5]",
+            "ALLOW_LOOPBACK": "true",
+            "INTAKE_MACHINE_ARN": self.machine_arn.replace("Enhancement", "AssetIntake"),
             "MAX_ACTIVE_TOTAL": "100",
             "SIGNING_KEY_ID": key,
             "PRESIGN_ROLE_ARN": role,
+            "WORK_ROLE_ARN": role,
             "PUBLIC_BASE_URL": BASE_URL,
-            "STATE_MACHINE_ARN": machine,
+            "STATE_MACHINE_ARN": self.machine_arn,
             "ENDPOINT_NAME": "enhance",
             "GPU_INSTANCE_TYPE": "ml.g4dn.xlarge",
             "GPU_CONCURRENCY": "2",
             "CPU_FUNCTION": "enhance-cpu",
+            "FAN_OUT_MACHINE_ARN": self.fan_out_arn,
             "SPEEDS": json.dumps({"gpu": FREE}),
         }
         self.cpu = FakeFunctions()
@@ -110,6 +131,7 @@ class Cloud:
             FunctionName.PROBE: lambda event, _context: self.probe(ProbeOrder.model_validate(event)),
             FunctionName.JOB_STEPS: job_steps.handler,
             FunctionName.DISPATCH: dispatch.handler,
+            FunctionName.ENHANCE_CPU: self._enhance_cpu,
         }
 
     # --- the client's side
@@ -187,12 +209,12 @@ class Cloud:
             .get("Messages")
         ):
             records = _records(batch)
-            before = self._executions()
+            before = self._executions(self.machine_arn)
             answer = admit.handler({"Records": records}, Context())
             assert answer == {"batchItemFailures": []}
             for message in batch:
                 boto3.client("sqs").delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-            for arn in self._executions() - before:
+            for arn in self._executions(self.machine_arn) - before:
                 document = boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"]
                 self.run(ENHANCEMENT, json.loads(document))
                 ran += 1
@@ -230,35 +252,41 @@ class Cloud:
                 state = {**state, ERROR_KEY: {"Error": named[0], "Cause": named[1]}}
                 name = step.catch
                 continue
-            state = {**state, step.result_key: answer}
+            if step.result_key == WHOLE_STATE:
+                state = answer
+            elif step.result_key:
+                state = {**state, step.result_key: answer}
             name = step.branches.get(answer.get("outcome", ""), step.next) if isinstance(answer, dict) else step.next
         return state
 
     def _invoke(self, step: Step, state: dict[str, Any]) -> Any:
         function = self.functions[step.function]
+        if step.each:
+            return [_plain(function(event, Context())) for event in _events(step.each, state)]
         if step.payload is not None:
-            value: Any = state
-            for part in step.payload.removeprefix("$.").split("."):
-                value = value[part]
-            return _plain(function(value, Context()))
+            return _plain(function(_at(step.payload, state), Context()))
         if not step.callback:
             return _plain(function({"step": step.name, "state": state}, Context()))
         return self._callback(function, step, state)
 
     def _callback(self, function: Handler, step: Step, state: dict[str, Any]) -> Any:
-        """Dispatch, let the container work, deliver the endpoint's notice and see how the task was answered."""
-        task_token = f"token-{uuid.uuid4()}"
+        """Dispatch, let the container work, deliver the lane's notice and see how the task was answered."""
+        task_token, before = f"token-{uuid.uuid4()}", self._executions(self.fan_out_arn)
         function({"step": step.name, "state": state, "task_token": task_token}, Context())
         if self.cpu.events:
             return self._on_cpu(self.cpu.events.pop(), task_token)
+        if started := self._executions(self.fan_out_arn) - before:
+            return self._fanned_out(started.pop(), task_token)
         listed = self.s3.list_objects_v2(Bucket=WORK, Prefix=f"orders/{state['job_id']}-{state['attempt']}-")
         (found,) = listed["Contents"]
         inference_id = found["Key"].removeprefix("orders/").removesuffix(".json")
         body = self.s3.get_object(Bucket=WORK, Key=found["Key"])["Body"].read()
         order = WorkOrder.model_validate_json(body)
         self.dispatched.append(order)
-        answer = self.work(order)
-        notice = self.leave_answer(inference_id, answer)
+        try:
+            notice = self.leave_answer(inference_id, self.work(order))
+        except MemoryError:  # killed: there is no answer, only what the endpoint itself says
+            notice = _notice(inference_id, None, failure_reason="The model container closed the connection")
         complete.handler(notice, Context())
         complete.handler(notice, Context())  # SNS may deliver twice
         return self.tasks.outcome(task_token)
@@ -276,21 +304,43 @@ class Cloud:
             complete.handler({"Records": [{"Sns": {"Message": json.dumps(record)}}]}, Context())
         return self.tasks.outcome(task_token)
 
+    def _fanned_out(self, arn: str, task_token: str) -> Any:
+        """Walk the fan-out's table and deliver what EventBridge says of its end, twice."""
+        execution = boto3.client("stepfunctions").describe_execution(executionArn=arn)
+        detail: dict[str, Any] = {"executionArn": arn, "name": execution["name"], "output": None}
+        try:
+            answer = self.run(FAN_OUT, json.loads(execution["input"]))
+        except StateFailedError as error:
+            detail |= {"status": "FAILED", "error": "States.ExceedToleratedFailureThreshold", "cause": str(error)}
+        else:
+            detail |= {"status": "SUCCEEDED", "output": json.dumps(answer)}
+        event = {"source": "aws.states", "detail-type": EXECUTION_EVENT, "detail": detail}
+        for _ in range(2):
+            complete.handler(event, Context())
+        return self.tasks.outcome(task_token)
+
+    def _enhance_cpu(self, event: dict[str, Any], _context: object) -> dict[str, Any]:
+        if "part" not in event:
+            order = WorkOrder.model_validate(event)
+            self.dispatched.append(order)
+            return self.work(order).model_dump(mode="json")
+        part = PartOrder.model_validate(event)
+        self.parts.append(part)
+        return PartResult(
+            job_id=part.order.job_id, attempt=part.order.attempt, number=part.part.number, seconds=1
+        ).model_dump(mode="json")
+
     def leave_answer(self, inference_id: str, answer: WorkResult | WorkFailure) -> dict[str, Any]:
         """Do what the endpoint does when the container has answered: write it down and send the notice."""
         good = isinstance(answer, WorkResult)
         key = f"async/{'out' if good else 'failed'}/{inference_id}.out"
         self.s3.put_object(Bucket=WORK, Key=key, Body=answer.model_dump_json().encode())
-        message = {
-            "inferenceId": inference_id,
-            "invocationStatus": "Completed" if good else "Failed",
-            "responseParameters": {"outputLocation": f"s3://{WORK}/{key}"} if good else {},
-            "failureReason": "" if good else "Received server error (500) from primary",
-        }
-        return {"Records": [{"Sns": {"Message": json.dumps(message)}}]}
+        if good:
+            return _notice(inference_id, f"s3://{WORK}/{key}")
+        return _notice(inference_id, None, failure_reason="Received server error (500) from primary")
 
-    def _executions(self) -> set[str]:
-        found = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine_arn)
+    def _executions(self, machine_arn: str) -> set[str]:
+        found = boto3.client("stepfunctions").list_executions(stateMachineArn=machine_arn)
         return {execution["executionArn"] for execution in found["executions"]}
 
     def use_tasks(self, tasks: "RecordingTasks") -> None:
@@ -354,6 +404,17 @@ class FakeFunctions:
         return {"StatusCode": 202}
 
 
+def _notice(inference_id: str, output_location: str | None, *, failure_reason: str = "") -> dict[str, Any]:
+    """Return SageMaker's notice of an inference's end, as SNS delivers it."""
+    message = {
+        "inferenceId": inference_id,
+        "invocationStatus": "Completed" if output_location else "Failed",
+        "responseParameters": {"outputLocation": output_location} if output_location else {},
+        "failureReason": failure_reason,
+    }
+    return {"Records": [{"Sns": {"Message": json.dumps(message)}}]}
+
+
 def md5_of(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
@@ -374,6 +435,21 @@ def _records(messages: Iterable[Any]) -> list[dict[str, Any]]:
 def _plain(answer: Any) -> Any:
     """Lambda's answers travel as JSON."""
     return json.loads(json.dumps(answer))
+
+
+def _events(each: Each, state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a map calls its function with."""
+    return [
+        {name: item if path == ITEM else _at(path, state) for name, path in each.payload.items()}
+        for item in _at(each.items, state)
+    ]
+
+
+def _at(path: str, state: dict[str, Any]) -> Any:
+    value: Any = state
+    for name in path.removeprefix("$.").split("."):
+        value = value[name]
+    return value
 
 
 def _proxy_event(method: str, path: str, body: str | None) -> dict[str, Any]:

@@ -3,19 +3,24 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 import requests
 
-from gpu_container.contract import ErrorCode, WorkFailure, WorkOrder
+from gpu_container.contract import ErrorCode, ProbeResult, WorkFailure, WorkOrder, WorkResult
 from lambdas import bootstrap
+from lambdas.adapters.system import SystemClock
+from lambdas.core.routing import Lane
 from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.enhancements import Wish
-from lambdas.core.services.submission import SubmissionService
+from lambdas.core.services.execution import JobRef
+from lambdas.core.services.failures import NO_CAPACITY, classify
+from lambdas.core.workflow import GPU_START_LIMIT_S, SWEEP_INTERVAL_S
 from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
-from tests.integration.conftest import GOOD, POISON, pretend_work
+from tests.integration.conftest import FACTS, GOOD, POISON, pretend_work
 
 ASSETS = "/audio_services/v1/assets"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -160,6 +165,46 @@ def test_a_failure_of_ours_is_tried_three_times(cloud: Cloud, caller: dict[str, 
     assert [order.attempt for order in cloud.dispatched] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_a_worker_that_is_killed_is_tried_twice_more(cloud: Cloud, caller: dict[str, str], deaths: int) -> None:
+    def killed(order: WorkOrder) -> Any:
+        if order.attempt <= deaths:
+            raise MemoryError
+        return pretend_work(order)
+
+    cloud.work = killed
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    cloud.drain()
+    stored = bootstrap.sweep_service().jobs.get(caller["x-api-key"], job["id"])
+    assert stored is not None
+    assert [order.attempt for order in cloud.dispatched] == [1, 2, 3]
+    expected = ("succeeded", None) if deaths == 2 else ("failed", "engine_failed")
+    assert (show(cloud, caller, job)["status"], stored.error_code) == expected
+
+
+def test_without_a_gpu_for_twenty_minutes_the_cpu_does_the_work(
+    cloud: Cloud, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps({"gpu": FREE, "cpu": FREE}))
+    monkeypatch.setenv("CLEARTAKE_SAGEMAKER_ENDPOINT_URL", "http://127.0.0.1:1")  # a lane that calls itself warm
+    job = enhance(cloud, caller, upload(cloud, caller)).body
+    bootstrap.admission_service().admit([caller["x-api-key"]])
+    ref = JobRef(caller["x-api-key"], job["id"], 1)
+    bootstrap.dispatch_service().dispatch(ref, "token")
+    assert cloud.sweep()["failed"] == 0
+    monkeypatch.setattr(
+        SystemClock, "now", lambda _self: datetime.now(UTC) + timedelta(seconds=GPU_START_LIMIT_S + SWEEP_INTERVAL_S)
+    )
+    assert cloud.sweep()["failed"] == 1
+    assert cloud.tasks.answers["token"].args[0] == NO_CAPACITY
+    bootstrap.execution_service().fail(ref, classify(*cloud.tasks.answers["token"].args))
+    cloud.drain()
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    stored = bootstrap.sweep_service().jobs.get(caller["x-api-key"], job["id"])
+    assert stored is not None
+    assert (stored.lane, stored.attempt) == (Lane.CPU, 2)
+
+
 def test_a_result_that_is_not_what_was_probed_is_refused(cloud: Cloud, caller: dict[str, str]) -> None:
     def short(order: WorkOrder) -> Any:
         result = pretend_work(order)
@@ -194,8 +239,7 @@ def test_one_at_a_time_is_adobes_order(cloud: Cloud) -> None:
 
 def test_an_upload_that_was_asked_to_be_enhanced_starts_by_itself(cloud: Cloud, caller: dict[str, str]) -> None:
     command = CreateAsset(caller["x-api-key"], "talk.wav", len(GOOD), "audio/wav")
-    services = bootstrap.adobe_services()
-    submissions = SubmissionService(services.assets, bootstrap.upload_service(), services.enhancements, bootstrap.IDS)
+    submissions = bootstrap.native_services().submissions
     made = submissions.submit(command.client_id, command, Wish(strength=80))
     assert made.asset is not None
     asset = made.asset.asset
@@ -228,7 +272,6 @@ def test_an_execution_that_timed_out_is_recovered(cloud: Cloud, caller: dict[str
 
 
 def test_a_second_dispatch_of_an_attempt_outlives_the_first(cloud: Cloud, caller: dict[str, str]) -> None:
-    from lambdas.core.services.execution import JobRef
     from lambdas.entrypoints import complete
     from tests.integration.cloud import Context
 
@@ -322,3 +365,56 @@ def test_a_function_out_of_memory_is_tried_again(on_cpu: Cloud, caller: dict[str
     on_cpu.drain()
     assert show(on_cpu, caller, job)["status"] == "succeeded"
     assert [order.attempt for order in on_cpu.dispatched] == [1, 2, 3]
+
+
+@pytest.fixture
+def fanned_out(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Every file is an hour long and too long for one function."""
+    hour = FACTS.model_copy(update={"frames": 3600 * FACTS.rate_hz, "duration_s": 3600.0})
+    cloud.probe = lambda _order: ProbeResult(facts=hour).model_dump(mode="json")
+
+    def work(order: WorkOrder) -> WorkResult | WorkFailure:
+        result = pretend_work(order)
+        return result.model_copy(update={"facts": hour}) if isinstance(result, WorkResult) else result
+
+    cloud.work = work
+    lanes = {"cpu": FREE | {"codecs": 1}, "cpu-fan-out": FREE | {"part_s": 900}}
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps(lanes))
+    return cloud
+
+
+def test_a_file_too_long_for_one_function_is_made_in_parts(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(fanned_out, caller, upload(fanned_out, caller)).body
+    assert fanned_out.drain() == 1
+    assert show(fanned_out, caller, job)["status"] == "succeeded"
+    assert [(part.part.start_s, part.part.end_s) for part in fanned_out.parts] == [
+        (0, 900),
+        (900, 1800),
+        (1800, 2700),
+        (2700, None),
+    ]
+    (order,) = fanned_out.dispatched
+    assert order.parts == tuple(part.part for part in fanned_out.parts)
+    assert {part.order.wet for part in fanned_out.parts} == {order.wet}
+
+
+def test_poison_in_parts_is_the_files_fault(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    job = enhance(fanned_out, caller, upload(fanned_out, caller, POISON)).body
+    fanned_out.drain()
+    assert show(fanned_out, caller, job)["status"] == "failed"
+    assert len(fanned_out.dispatched) == 1
+
+
+def test_a_fan_out_that_dies_is_tried_again(fanned_out: Cloud, caller: dict[str, str]) -> None:
+    work, calls = fanned_out.work, iter(range(10))
+
+    def dying(order: WorkOrder) -> Any:
+        if next(calls) < 2:
+            raise MemoryError
+        return work(order)
+
+    fanned_out.work = dying
+    job = enhance(fanned_out, caller, upload(fanned_out, caller)).body
+    fanned_out.drain()
+    assert show(fanned_out, caller, job)["status"] == "succeeded"
+    assert [order.attempt for order in fanned_out.dispatched] == [1, 2, 3]

@@ -230,8 +230,9 @@ def test_a_poison_file_says_so_in_the_end(cloud: Cloud, caller: dict[str, str]) 
 
 
 def test_a_recording_is_deleted_when_its_client_wanted(cloud: Cloud, caller: dict[str, str]) -> None:
-    asset = cloud.call("POST", "/v1/assets", UPLOAD | {"retain_hours": 1}, headers=caller).body
-    assert asset["retain_until"] > asset["created_at"]
-    key = {"pk": f"C#{caller['x-api-key']}", "sk": f"A#{asset['id']}"}
+    made = cloud.call("POST", "/v1/assets", UPLOAD | {"retain_hours": 1}, headers=caller).body
+    assert made["retain_until"] > made["created_at"]
+    send(cloud, caller, made | {"asset_id": made["id"]})
+    key = {"pk": f"C#{caller['x-api-key']}", "sk": f"A#{made['id']}"}
     item = boto3.resource("dynamodb").Table(TABLE).get_item(Key=key)["Item"]
     assert str(item["gsi3pk"]).startswith("S#retained#")

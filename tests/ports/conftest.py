@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -14,7 +15,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from gpu_container.contract import WorkOrder
-from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3
+from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts
 from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
@@ -145,6 +146,33 @@ def token_pair(port_kind: str) -> tuple[TokenSigner, TokenVerifier]:
 
 
 @dataclass
+class Issuer:
+    """What lends keys, by whose clock they expire, and what it was asked for."""
+
+    port: Any
+    now: Callable[[], datetime]
+    asked: Callable[[], list[tuple[str, dict[str, str]]]]
+
+
+@pytest.fixture
+def issuer(port_kind: str) -> Issuer:
+    if port_kind == "memory":
+        clock = world.ManualClock()
+        fake = world.MemoryIssuer(clock)
+        return Issuer(fake, clock.now, lambda: [(name, dict(tags)) for name, tags in fake.issued])
+    client = boto3.client("sts")
+    calls: list[dict[str, Any]] = []
+    client.meta.events.register("provide-client-params.sts.AssumeRole", lambda params, **_: calls.append(dict(params)))
+    role = boto3.client("iam").create_role(RoleName="work", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+    def asked() -> list[tuple[str, dict[str, str]]]:
+        assert {call["RoleArn"] for call in calls} == {role}
+        return [(call["RoleSessionName"], {tag["Key"]: tag["Value"] for tag in call["Tags"]}) for call in calls]
+
+    return Issuer(sts.StsIssuer(client, role), lambda: datetime.now(UTC), asked)
+
+
+@dataclass
 class Queue:
     port: Any
     ticks: Callable[[], list[str]]
@@ -268,11 +296,45 @@ def uploads(port_kind: str) -> Uploads:
 def workflow(port_kind: str) -> Any:
     if port_kind == "memory":
         return world.MemoryWorkflow()
+    return messaging.StepFunctionsWorkflow(boto3.client("stepfunctions"), state_machine("Enhancement"))
+
+
+def state_machine(name: str) -> str:
+    """Make a machine whose executions run for a while; return its ARN."""
+    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
+    client = boto3.client("stepfunctions")
+    return str(client.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"])
+
+
+@dataclass
+class Intakes:
+    """What starts intakes, and the keys and numbers of those that were started."""
+
+    port: Any
+    started: Callable[[], list[tuple[str, int]]]
+
+
+@pytest.fixture
+def intakes(port_kind: str) -> Intakes:
+    if port_kind == "memory":
+        fake = world.MemoryIntakes()
+        return Intakes(fake, lambda: fake.started)
     role = boto3.client("iam").create_role(RoleName="states", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     client = boto3.client("stepfunctions")
     definition = '{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}'
-    machine = client.create_state_machine(name="Enhancement", definition=definition, roleArn=role)
-    return messaging.StepFunctionsWorkflow(client, machine["stateMachineArn"])
+    machine = client.create_state_machine(name="AssetIntake", definition=definition, roleArn=role)["stateMachineArn"]
+
+    def started() -> list[tuple[str, int]]:
+        arns = [found["executionArn"] for found in client.list_executions(stateMachineArn=machine)["executions"]]
+        found = [client.describe_execution(executionArn=arn) for arn in arns]
+        return sorted((_uploaded_key(one["input"]), int(one["name"].rpartition("-")[2])) for one in found)
+
+    return Intakes(messaging.StepFunctionsIntakes(client, machine), started)
+
+
+def _uploaded_key(event: str) -> str:
+    return str(json.loads(event)["detail"]["object"]["key"])
 
 
 @dataclass
@@ -284,13 +346,14 @@ class Backend:
     refuse: Callable[[str], None]
 
 
-@pytest.fixture(params=["memory", "sagemaker", "cpu"])
+@pytest.fixture(params=["memory", "sagemaker", "cpu", "cpu-fan-out"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         fake = world.MemoryBackend()
         return Backend(fake, lambda: list(zip(fake.inference_ids, fake.orders, strict=True)), fake.refuse)
     request.getfixturevalue("aws")
-    return _sagemaker() if request.param == "sagemaker" else _function()
+    made = {"sagemaker": _sagemaker, "cpu": _function, "cpu-fan-out": _fan_out}
+    return made[request.param]()
 
 
 def _sagemaker() -> Backend:
@@ -328,6 +391,22 @@ def _function() -> Backend:
 
     port = lanes.LambdaBackend(client, "enhance-cpu")
     return Backend(port, taken, lambda code: _refuse(stubber, "invoke", code))
+
+
+def _fan_out() -> Backend:
+    client, machine = boto3.client("stepfunctions"), state_machine("FanOut")
+    stubber = Stubber(client)
+
+    def taken() -> list[tuple[str, WorkOrder]]:
+        found = client.list_executions(stateMachineArn=machine)["executions"]
+        described = [client.describe_execution(executionArn=one["executionArn"]) for one in found]
+        return [(one["name"], WorkOrder.model_validate(json.loads(one["input"])["order"])) for one in described]
+
+    def refuse(code: str) -> None:
+        stubber.add_client_error("start_execution", code)
+        stubber.activate()
+
+    return Backend(lanes.StateMachineBackend(client, machine), taken, refuse)
 
 
 def _stubbed(client: Any, operation: str) -> tuple[Stubber, list[dict[str, Any]]]:

@@ -10,8 +10,9 @@ import pytest
 from botocore.stub import Stubber
 
 from gpu_container.contract import AudioFacts, ObjectRef, ProgressKey, WorkOrder
-from lambdas.adapters.aws import lanes
+from lambdas.adapters.aws import lanes, s3
 from lambdas.adapters.memory.world import ManualClock
+from lambdas.core.access import Tag
 from lambdas.core.assets import Asset, AssetStatus, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
@@ -19,7 +20,18 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
-from tests.ports.conftest import TABLE, Backend, Messages, Objects, Queue, Stores, Uploads
+from tests.ports.conftest import (
+    TABLE,
+    Backend,
+    Intakes,
+    Issuer,
+    Messages,
+    Objects,
+    Queue,
+    Stores,
+    Uploads,
+    state_machine,
+)
 
 NOW = ManualClock().now()
 SECOND = timedelta(seconds=1)
@@ -77,7 +89,11 @@ def the_client(stores: Stores, client_id: str = "c1") -> Client:
 class TestAssets:
     def test_what_is_stored_comes_back(self, stores_: Stores) -> None:
         asset = an_asset(
-            waiting_job_id="j9", checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==", retain_until=NOW, request_sha256="0" * 64
+            waiting_job_id="j9",
+            checksum_md5="AWzJTRSXGy5JsL+Phh/cFA==",
+            retain_until=NOW,
+            request_sha256="0" * 64,
+            is_fetched=True,
         )
         stores_.assets.add(asset)
         assert stores_.assets.get("c1", "a1") == asset
@@ -110,6 +126,13 @@ class TestAssets:
         stores_.assets.save(an_asset(filename="first"))
         with pytest.raises(VersionConflictError):
             stores_.assets.save(an_asset(filename="second"))
+
+    def test_assets_that_wait_for_their_bytes_are_found_by_their_age(self, stores_: Stores) -> None:
+        for number in range(4):
+            stores_.assets.add(an_asset(f"a{number}", created_at=NOW + timedelta(seconds=number)))
+        stores_.assets.save(an_asset("a1", created_at=NOW + timedelta(seconds=1)).deleted(NOW, erase_again_at=NOW))
+        found = stores_.assets.waiting(since=NOW, before=NOW + timedelta(seconds=3))
+        assert {asset.id for asset in found} == {"a0", "a2"}
 
     def test_a_deleted_asset_is_remembered_until_it_is_erased(self, stores_: Stores) -> None:
         stores_.assets.add(an_asset())
@@ -403,6 +426,16 @@ class TestTokens:
         assert token_pair[1].verify(token, now=NOW) is None
 
 
+class TestIssuer:
+    def test_keys_are_lent_by_name_for_less_than_a_roles_role_may_live(self, issuer: Issuer) -> None:
+        tags = {Tag.UPLOAD: "c1/a1", Tag.JOB: "j1-1"}
+        granted = issuer.port.issue("j1-1", tags)
+        assert issuer.asked() == [("j1-1", {"upload": "c1/a1", "job": "j1-1"})]
+        # boto3 renews from a quarter of an hour before the end, and a role taken on by a role lives for an hour.
+        assert timedelta(minutes=20) < granted.expires_at - issuer.now() < timedelta(hours=1)
+        assert all((granted.access_key_id, granted.secret_access_key, granted.session_token))
+
+
 class TestQueue:
     def test_every_tick_arrives_also_equal_ones(self, queue: Queue) -> None:
         queue.port.tick("c1")
@@ -522,6 +555,13 @@ class TestWorkflow:
         assert workflow.status(a_job()) == "RUNNING"
 
 
+class TestIntakes:
+    def test_each_intake_is_started_once(self, intakes: Intakes) -> None:
+        for again in (0, 0, 1):
+            intakes.port.start(an_asset(), again)
+        assert intakes.started() == [("in/c1/a1", 0), ("in/c1/a1", 1)]
+
+
 ORDER = WorkOrder(
     job_id="j1",
     attempt=2,
@@ -544,6 +584,51 @@ class TestBackends:
         backend.refuse("ThrottlingException")
         with pytest.raises(TransientError):
             backend.port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+
+
+@pytest.mark.usefixtures("aws")
+class TestFanOut:
+    def test_the_same_inference_starts_one_execution(self) -> None:
+        port = lanes.StateMachineBackend(boto3.client("stepfunctions"), state_machine("FanOut"))
+        first = port.dispatch(ORDER, inference_id="j1-2-0123abcd")
+        # As AWS answers once the execution has ended, or where the input differs.
+        assert port.dispatch(ORDER.model_copy(update={"attempt": 3}), inference_id="j1-2-0123abcd") == first
+
+    def test_an_execution_is_watched_while_it_runs_and_then_it_is_the_answer(self) -> None:
+        client = boto3.client("stepfunctions")
+        port = lanes.StateMachineBackend(client, state_machine("FanOut"))
+        location = port.dispatch(ORDER, inference_id="j1-2-0123abcd").output_location
+        answers = lanes.LaneAnswers(s3.S3Answers("work", boto3.client("s3")), client)
+        assert location is not None
+        assert (answers.read(location), answers.is_watched(location)) == (None, True)
+        with Stubber(client) as stubber:
+            for _ in range(2):
+                stubber.add_response("describe_execution", _ended(location, "SUCCEEDED", output='{"outcome": "ok"}'))
+            assert (answers.read(location), answers.is_watched(location)) == (b'{"outcome": "ok"}', False)
+        with Stubber(client) as stubber:
+            for _ in range(2):
+                stubber.add_response("describe_execution", _ended(location, "FAILED"))
+            assert (answers.read(location), answers.is_watched(location)) == (None, False)
+
+    def test_an_execution_that_there_is_not_tells_nothing(self) -> None:
+        client = boto3.client("stepfunctions")
+        answers = lanes.LaneAnswers(s3.S3Answers("work", boto3.client("s3")), client)
+        location = lanes.execution_arn(state_machine("FanOut"), "gone")
+        assert (answers.read(location), answers.is_watched(location)) == (None, False)
+
+    def test_an_object_is_read_and_nobody_watches_over_it(self) -> None:
+        storage = boto3.client("s3")
+        storage.create_bucket(Bucket="work")
+        storage.put_object(Bucket="work", Key="async/out/x.out", Body=b"{}")
+        answers = lanes.LaneAnswers(s3.S3Answers("work", storage), boto3.client("stepfunctions"))
+        assert answers.read("s3://work/async/out/x.out") == b"{}"
+        assert answers.read("s3://work/async/out/y.out") is None
+        assert answers.is_watched("s3://work/async/out/x.out") is False
+
+
+def _ended(arn: str, status: str, **more: str) -> dict[str, Any]:
+    machine = arn.rsplit(":", 1)[0].replace(":execution:", ":stateMachine:")
+    return {"executionArn": arn, "stateMachineArn": machine, "status": status, "startDate": NOW, **more}
 
 
 class TestWarmth:

@@ -110,7 +110,7 @@ class TestLists:
         assert with_client.jobs.many("c1", []) == {}
 
     def test_assets_are_found_when_their_time_is_over(self, stores_: Stores) -> None:
-        stores_.assets.add(an_asset("a1", retain_until=NOW + timedelta(hours=1)))
+        stores_.assets.add(an_asset("a1", status=AssetStatus.READY, retain_until=NOW + timedelta(hours=1)))
         stores_.assets.add(an_asset("a2"))
         assert list(stores_.assets.retained_until(NOW)) == []
         due = list(stores_.assets.retained_until(NOW + timedelta(hours=2)))

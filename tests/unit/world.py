@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from gpu_container.contract import AudioFacts, ObjectRef, ProbeResult, WorkResult
+from gpu_container.contract import AudioFacts, Dereverb, ObjectRef, ProbeResult, WorkResult
+from lambdas.adapters.memory.sources import MemoryFetchQueue
 from lambdas.adapters.memory.stores import (
     MemoryAssetStore,
     MemoryAttemptStore,
@@ -11,6 +12,12 @@ from lambdas.adapters.memory.stores import (
     MemoryJobRepository,
     MemoryLaneLog,
 )
+from lambdas.adapters.memory.webhooks import (
+    MemoryDeliveryQueue,
+    MemoryDeliveryStore,
+    MemorySecretSealer,
+    MemoryWebhookStore,
+)
 from lambdas.adapters.memory.world import (
     ManualClock,
     MemoryAdmissionQueue,
@@ -18,6 +25,8 @@ from lambdas.adapters.memory.world import (
     MemoryAudioStorage,
     MemoryBackend,
     MemoryEraseQueue,
+    MemoryIntakes,
+    MemoryIssuer,
     MemoryOutcomeQueue,
     MemoryStopQueue,
     MemoryTaskTokens,
@@ -28,9 +37,11 @@ from lambdas.adapters.memory.world import (
 )
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
+from lambdas.core.egress import EgressPolicy
 from lambdas.core.jobs import Job, output_key_of
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane, LaneSpeed
+from lambdas.core.services.access import AccessService
 from lambdas.core.services.admission import AdmissionService
 from lambdas.core.services.assets import AssetService, CreateAsset
 from lambdas.core.services.authentication import Authenticator, TokenService
@@ -47,10 +58,12 @@ from lambdas.core.services.jobs import JobAdministration
 from lambdas.core.services.lanes import Lanes
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.sources import SourceService
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.sweeping import SweepService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.waiting import WaitingJobs
+from lambdas.core.services.webhooks import WebhookService
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=480_000, duration_s=10.0)
 
@@ -82,6 +95,7 @@ class World:
     tasks: MemoryTaskTokens = field(default_factory=MemoryTaskTokens)
     backend: MemoryBackend = field(default_factory=MemoryBackend)
     cpu: MemoryBackend = field(default_factory=MemoryBackend)
+    fan_out: MemoryBackend = field(default_factory=MemoryBackend)
     warmth: MemoryWarmth = field(default_factory=MemoryWarmth)
     speeds: dict[Lane, LaneSpeed] = field(default_factory=lambda: dict(SPEEDS))
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
@@ -89,6 +103,7 @@ class World:
     outcome_queue: MemoryOutcomeQueue = field(default_factory=MemoryOutcomeQueue)
     stops: MemoryStopQueue = field(default_factory=MemoryStopQueue)
     erase_queue: MemoryEraseQueue = field(default_factory=MemoryEraseQueue)
+    intakes: MemoryIntakes = field(default_factory=MemoryIntakes)
     max_active_total: int = 100
 
     def __post_init__(self) -> None:
@@ -102,7 +117,19 @@ class World:
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
         self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
         self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
-        self.submissions = SubmissionService(self.assets, self.uploads, self.enhancements, self.ids)
+        self.webhooks = WebhookService(
+            MemoryWebhookStore(),
+            MemoryDeliveryStore(),
+            MemoryDeliveryQueue(),
+            MemorySecretSealer(),
+            EgressPolicy(),
+            self.clock,
+            self.ids,
+        )
+        self.sources = SourceService(self.asset_store, MemoryFetchQueue(), EgressPolicy(), self.clock, self.ids)
+        self.submissions = SubmissionService(
+            self.assets, self.uploads, self.sources, self.enhancements, self.webhooks, self.ids
+        )
         self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
         self.listing = JobListing(self.jobs, self.clock)
         self.admission = AdmissionService(
@@ -111,7 +138,8 @@ class World:
         self.execution = ExecutionService(
             self.asset_store, self.jobs, self.storage, self.queue, self.outcomes, self.clock
         )
-        self.lanes = Lanes({Lane.GPU: self.backend, Lane.CPU: self.cpu}, self.speeds, self.warmth)
+        backends = {Lane.GPU: self.backend, Lane.CPU: self.cpu, Lane.CPU_FAN_OUT: self.fan_out}
+        self.lanes = Lanes(backends, self.speeds, self.warmth)
         self.dispatch = DispatchService(
             self.asset_store,
             self.jobs,
@@ -120,6 +148,8 @@ class World:
             self.clock,
             Processing(self.storage.bucket, "work"),
         )
+        self.issuer = MemoryIssuer(self.clock)
+        self.access = AccessService(self.asset_store, self.jobs, self.attempts, self.issuer, Dereverb.AUTO)
         self.completion = CompletionService(self.jobs, self.attempts, self.answers, self.tasks)
         self.sweep = SweepService(
             self.jobs,
@@ -141,6 +171,7 @@ class World:
             self.erase_queue,
             self.outcomes,
             self.deletion,
+            self.intakes,
             self.clock,
         )
         self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)

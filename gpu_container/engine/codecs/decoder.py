@@ -38,6 +38,8 @@ _GAP_S: Final = 0.04
 """Time stamps that are off by more mean a gap or an overlap; less is rounding (Matroska counts milliseconds)."""
 _PADDING_FRAMES: Final = 4_096
 """No encoder fills its last packet with more than this."""
+_ADDRESSABLE: Final = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Samples that lie in the file one by one."""
 _MEASURED_PACKETS: Final = 200
 """As many give a bit rate where the header has none."""
 
@@ -72,6 +74,10 @@ class Decoder(Protocol):
 
     format: AudioFormat
     missing_s: float
+
+    def skip(self, frames: int) -> int:
+        """Leave out the first frames where that is exact and needs no decoding; return how many were left out."""
+        ...
 
     def blocks(self) -> Iterator[Samples]:
         """Yield ``(channels, n)`` float32, about a second each."""
@@ -128,6 +134,14 @@ class _SndfileDecoder:
             tags=_tags(file.copy_metadata()),
         )
 
+    def skip(self, frames: int) -> int:
+        if not self._file.subtype.startswith(_ADDRESSABLE):
+            return 0
+        try:
+            return int(self._file.seek(min(frames, self._file.frames)))
+        except sf.LibsndfileError as error:
+            raise _damaged() from error
+
     def blocks(self) -> Iterator[Samples]:
         size = max(1, round(BLOCK_S * self.format.rate_hz))
         try:
@@ -160,6 +174,9 @@ class _FfmpegDecoder:
             for stream in self._container.streams:
                 if stream is not self._stream:
                     stream.discard = Discard.all
+
+    def skip(self, frames: int) -> int:  # noqa: ARG002 - seeking in packets is not exact
+        return 0
 
     def blocks(self) -> Iterator[Samples]:
         wanted = max(1, round(BLOCK_S * self.format.rate_hz))

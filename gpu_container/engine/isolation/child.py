@@ -85,8 +85,13 @@ def _decode(channel: Channel, job: Job) -> Done:
     try:
         decoder = open_decoder(RemoteSource(channel, size_bytes), size_bytes)
         channel.send(Kind.FORMAT, FORMAT.dump_json(decoder.format))
+        early = job.start_s * decoder.format.rate_hz
+        early -= decoder.skip(early)
         for block in decoder.blocks():
-            channel.send(Kind.BLOCK, np.ascontiguousarray(block).data.cast("B"))
+            kept = np.ascontiguousarray(block[:, early:])
+            # Of what is too early nothing is left but a sign of life.
+            channel.send(Kind.BLOCK, kept.data.cast("B") if kept.size else b"")
+            early -= min(early, block.shape[1])
     except FAULTS as error:
         raise EngineError(ErrorCode.INPUT_CORRUPT, "The file is damaged and cannot be decoded.") from error
     return Done(missing_s=decoder.missing_s)

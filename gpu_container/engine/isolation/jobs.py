@@ -16,10 +16,12 @@ FORMAT: Final = TypeAdapter(AudioFormat)
 class Job(BaseModel):
     """What a child is asked to do: decode, or encode where ``spec`` is given.
 
-    ``size_bytes`` is the source's; None where an encoder has no original to copy from.
+    ``size_bytes`` is the source's; None where an encoder has no original to copy from. ``start_s`` is where decoding is
+    to be listened to.
     """
 
     size_bytes: int | None
+    start_s: int = 0
     spec: OutputSpec | None = None
     memory_bytes: int
     cpu_s: int

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -16,6 +16,10 @@ from gpu_container.contract import ProgressKey
 from lambdas.adapters.aws import items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
+from lambdas.adapters.aws.rows import conflicts as _conflicts
+from lambdas.adapters.aws.rows import get_row as _get
+from lambdas.adapters.aws.rows import put_row as _put
+from lambdas.adapters.aws.rows import query_rows as _query
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -68,13 +72,18 @@ class DynamoAssetStore:
         """Return the deleted assets whose next erasing was due before ``moment``."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
 
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets that wait for their bytes."""
+        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_WAITING, since=since, before=before)]
+
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets that were to be kept until ``moment`` at the latest."""
         return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_RETAINED, before=moment)]
 
     def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
         """Return the client's newest assets, newest first."""
-        return [items.to_asset(item) for item in _newest(self._table, items.assets_pk(client_id), limit, before)]
+        found = _newest(self._table, items.assets_pk(client_id), limit, before)
+        return [items.to_asset(item) for item in islice(found, limit)]
 
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset."""
@@ -247,7 +256,7 @@ class DynamoJobRepository:
 
     def newest(self, client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
         """Return the client's newest jobs in a status, newest first."""
-        found = _newest(self._table, items.jobs_in_status_pk(client_id, status), None, before)
+        found = _newest(self._table, items.jobs_in_status_pk(client_id, status), limit, before)
         matching = (job for job in map(items.to_job, found) if job.status is status)
         return list(islice(matching, limit))
 
@@ -477,22 +486,6 @@ class DynamoLaneLog:
         return {lane: from_text(item[lane.value]) for lane in Lane if lane.value in item}
 
 
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """Turn a failed condition into the core's conflict."""
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) != "ConditionalCheckFailedException":
-            raise
-        raise VersionConflictError from error
-
-
-def _get(table: "Table", key: dict[str, str]) -> Item | None:
-    with domain_errors():
-        return table.get_item(Key=key, ConsistentRead=True).get("Item")
-
-
 def _get_many(table: "Table", keys: Sequence[dict[str, str]]) -> Iterator[Item]:
     """Read up to a hundred rows; what DynamoDB leaves out is asked for again."""
     client = table.meta.client
@@ -504,18 +497,18 @@ def _get_many(table: "Table", keys: Sequence[dict[str, str]]) -> Iterator[Item]:
         asked = answer.get("UnprocessedKeys", {})
 
 
-def _newest(table: "Table", partition: str, limit: int | None, before: str | None) -> Iterator[Item]:
+def _newest(table: "Table", partition: str, page_size: int, before: str | None) -> Iterator[Item]:
+    """Read an index backwards, in pages: else the first one reads a megabyte, however few are wanted."""
     keys: ConditionBase = Key(f"{items.GSI_CLIENT_STATUS}pk").eq(partition)
     if before is not None:
         keys &= Key(f"{items.GSI_CLIENT_STATUS}sk").lt(before)
-    found = _query(
+    return _query(
         table,
         KeyConditionExpression=keys,
         IndexName=items.GSI_CLIENT_STATUS,
         ScanIndexForward=False,
-        **({"Limit": limit} if limit else {}),
+        Limit=page_size,
     )
-    return islice(found, limit)
 
 
 def _refuse_queueing(reasons: Sequence[str]) -> None:
@@ -524,12 +517,6 @@ def _refuse_queueing(reasons: Sequence[str]) -> None:
         raise DomainError(DomainErrorCode.NOT_FOUND)
     if CONFLICT in reasons:
         raise DomainError(DomainErrorCode.QUEUE_FULL, retryable=True)
-
-
-def _put(table: "Table", item: Item, *, expected_version: int | None) -> None:
-    condition = Attr("pk").not_exists() if expected_version is None else Attr("version").eq(expected_version)
-    with domain_errors(), _conflicts():
-        table.put_item(Item=item, ConditionExpression=condition)
 
 
 def _versioned_put(item: Item, expected_version: int) -> Action:
@@ -565,18 +552,14 @@ def _update(
     return {"Update": {"Key": items.client_key(job.client_id), "UpdateExpression": expression, **given}}
 
 
-def _sweep(table: "Table", group: str, *, before: datetime | None = None) -> Iterator[Item]:
+def _sweep(
+    table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[Item]:
     for shard in range(items.SWEEP_SHARDS):
         keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
-        if before is not None:
-            keys &= Key(f"{items.GSI_SWEEP}sk").lt(to_text(before))
+        order = Key(f"{items.GSI_SWEEP}sk")
+        if since is not None and before is not None:
+            keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
+        elif before is not None:
+            keys &= order.lt(to_text(before))
         yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)
-
-
-def _query(table: "Table", **arguments: Any) -> Iterator[Item]:
-    with domain_errors():
-        page = table.query(**arguments)
-        yield from page["Items"]
-        while "LastEvaluatedKey" in page:
-            page = table.query(**arguments, ExclusiveStartKey=page["LastEvaluatedKey"])
-            yield from page["Items"]

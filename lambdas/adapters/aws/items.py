@@ -34,8 +34,10 @@ LAYOUT = 1
 GSI_CLIENT_STATUS, GSI_ASSET, GSI_SWEEP = "gsi1", "gsi2", "gsi3"
 QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
-SWEEP_ACTIVE, SWEEP_ENDED, SWEEP_DELETED, SWEEP_RETAINED = "active", "ended", "deleted", "retained"
-"""Holding a slot; ended with nobody told of it; assets to be erased; assets to be deleted at a time."""
+SWEEP_ACTIVE, SWEEP_ENDED = "active", "ended"
+"""Jobs that hold a slot; jobs that ended with nobody told of it."""
+SWEEP_WAITING, SWEEP_RETAINED, SWEEP_DELETED = "waiting", "retained", "deleted"
+"""Assets that wait for their bytes; that are to be deleted at a time; that are to be erased."""
 
 RATE_ERA_BUCKETS = 60
 """Calls are counted in one row for each five minutes; DynamoDB forgets it afterwards."""
@@ -204,6 +206,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "request_sha256": asset.request_sha256,
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "erase_again_at": _text_or_none(asset.erase_again_at),
+        "is_fetched": asset.is_fetched,
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -213,7 +216,9 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         f"{GSI_CLIENT_STATUS}pk": assets_pk(asset.client_id),
         f"{GSI_CLIENT_STATUS}sk": order_of(asset.created_at, asset.id),
     }
-    if asset.retain_until:
+    if asset.is_waiting:
+        item |= _sweep_keys(SWEEP_WAITING, asset.id, since=asset.created_at)
+    elif asset.retain_until:
         item |= _sweep_keys(SWEEP_RETAINED, asset.id, since=asset.retain_until)
     return item
 
@@ -244,6 +249,7 @@ def to_asset(item: Item) -> Asset:
         if parts
         else None,
         erase_again_at=_moment_or_none(item, "erase_again_at"),
+        is_fetched=bool(item.get("is_fetched", False)),
         version=int(item["version"]),
     )
 

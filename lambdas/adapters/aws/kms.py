@@ -1,4 +1,8 @@
-"""Access tokens: RS256 JSON Web Tokens whose private key never leaves KMS."""
+"""Access tokens: RS256 JSON Web Tokens whose private key never leaves KMS.
+
+Every function imports this module and only those that answer clients check a token: the libraries that do it are a
+quarter of a function's start, and are loaded by the first check.
+"""
 
 import base64
 import json
@@ -6,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-import jwt
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from lambdas.adapters.aws.errors import domain_errors
 
@@ -50,6 +51,8 @@ class KmsTokenVerifier:
 
     def verify(self, token: str, *, now: datetime) -> Mapping[str, object] | None:
         """Return the claims of a token that we signed and that has not expired, else None."""
+        import jwt  # noqa: PLC0415 - see above
+
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -64,6 +67,8 @@ class KmsTokenVerifier:
         return claims if isinstance(expires_at, int) and expires_at > now.timestamp() else None
 
     def _key(self) -> Any:
+        from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415 - see above
+
         if self._public_key is None:
             with domain_errors():
                 self._public_key = load_der_public_key(self.client.get_public_key(KeyId=self.key_id)["PublicKey"])

@@ -1,4 +1,4 @@
-"""The CPU lane's function, and whether the GPU lane's endpoint is awake."""
+"""The CPU lane's function, its fan-out, what the lanes leave behind, and whether the GPU's endpoint is awake."""
 
 import json
 import logging
@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from gpu_container.contract import WorkOrder
-from lambdas.adapters.aws.errors import domain_errors
+from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.adapters.aws.s3 import S3Answers
 from lambdas.core.errors import DomainError
 from lambdas.core.ports import Dispatched
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
+    from types_boto3_stepfunctions.client import SFNClient
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,66 @@ class LambdaBackend:
                 FunctionName=self.function_name, InvocationType="Event", Payload=json.dumps(document).encode()
             )
         return Dispatched(None, None)
+
+
+@dataclass(frozen=True)
+class StateMachineBackend:
+    """The CPU lane's fan-out: an execution named after the inference, whose end EventBridge tells ``complete``."""
+
+    client: "SFNClient"
+    state_machine_arn: str
+
+    def dispatch(self, order: WorkOrder, *, inference_id: str) -> Dispatched:
+        """Start the execution; one that exists already counts as started. Its output is the worker's answer."""
+        document = {"order": order.model_dump(mode="json")}
+        with domain_errors():
+            try:
+                self.client.start_execution(
+                    stateMachineArn=self.state_machine_arn, name=inference_id, input=json.dumps(document)
+                )
+            except ClientError as error:
+                if code_of(error) != "ExecutionAlreadyExists":
+                    raise
+        return Dispatched(execution_arn(self.state_machine_arn, inference_id), None)
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    """Return the ARN of the execution of this name."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+
+@dataclass(frozen=True)
+class LaneAnswers:
+    """Reads what every lane leaves behind: objects of the work bucket, and outputs of executions."""
+
+    objects: S3Answers
+    executions: "SFNClient"
+
+    def read(self, location: str) -> bytes | None:
+        """Return the document, or None where there is none (yet)."""
+        if not _is_execution(location):
+            return self.objects.read(location)
+        status, output = self._described(location)
+        return output.encode() if status == "SUCCEEDED" else None
+
+    def is_watched(self, location: str) -> bool:
+        """Return whether the location is an execution that runs."""
+        return _is_execution(location) and self._described(location)[0] == "RUNNING"
+
+    def _described(self, arn: str) -> tuple[str, str]:
+        """Return the status and the output of an execution; both are empty where there is none."""
+        with domain_errors():
+            try:
+                found = self.executions.describe_execution(executionArn=arn)
+            except ClientError as error:
+                if code_of(error) == "ExecutionDoesNotExist":
+                    return "", ""
+                raise
+        return found["status"], found.get("output", "")
+
+
+def _is_execution(location: str) -> bool:
+    return location.startswith("arn:")
 
 
 @dataclass

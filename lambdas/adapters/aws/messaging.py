@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from gpu_container.contract import WorkOrder, WorkResult
 from lambdas.adapters.aws.errors import code_of, domain_errors
+from lambdas.adapters.aws.lanes import execution_arn
+from lambdas.core.assets import Asset
 from lambdas.core.clock import to_text
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Dispatched, JobOutcome
@@ -29,10 +31,18 @@ MAX_CAUSE_LENGTH = 32_768
 
 @dataclass(frozen=True)
 class SqsAdmissionQueue:
-    """``admit.fifo``: one message group per client, so that a client's ticks are handled one at a time."""
+    """``admit.fifo``: one message group per client, so that a client's ticks are handled one at a time.
+
+    Attributes
+    ----------
+    group
+        Another group for all ticks: the sweeper's own must not wait behind one whose admission died. Such a message
+        comes again only after the queue's visibility timeout, six minutes, and holds up its group until then.
+    """
 
     client: "SQSClient"
     queue_url: str
+    group: str | None = None
 
     def tick(self, client_id: str) -> None:
         """Say that this client's queue is worth a look."""
@@ -40,7 +50,7 @@ class SqsAdmissionQueue:
             self.client.send_message(
                 QueueUrl=self.queue_url,
                 MessageBody=json.dumps({"client_id": client_id}),
-                MessageGroupId=client_id,
+                MessageGroupId=self.group or client_id,
                 MessageDeduplicationId=str(uuid.uuid4()),  # each tick counts: the queue must never swallow one
             )
 
@@ -112,24 +122,40 @@ class StepFunctionsWorkflow:
     def start(self, job: Job) -> None:
         """Start the attempt's execution; one that exists already counts as started."""
         document = {"job_id": job.id, "client_id": job.client_id, "attempt": job.attempt}
-        with domain_errors():
-            try:
-                self.client.start_execution(
-                    stateMachineArn=self.state_machine_arn, name=job.execution_name, input=json.dumps(document)
-                )
-            except ClientError as error:
-                if code_of(error) != "ExecutionAlreadyExists":
-                    raise
+        _start(self.client, self.state_machine_arn, job.execution_name, document)
 
     def status(self, job: Job) -> str | None:
         """Return the status of the attempt's execution, None if there is none."""
-        arn = f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{job.execution_name}"
+        arn = execution_arn(self.state_machine_arn, job.execution_name)
         with domain_errors():
             try:
                 return self.client.describe_execution(executionArn=arn)["status"]
             except ClientError as error:
                 if code_of(error) == "ExecutionDoesNotExist":
                     return None
+                raise
+
+
+@dataclass(frozen=True)
+class StepFunctionsIntakes:
+    """Executions of the intake, named so that each is started once."""
+
+    client: "SFNClient"
+    state_machine_arn: str
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start it with as much of S3's event as its first step reads."""
+        event = {"detail": {"object": {"key": asset.object_key}}}
+        _start(self.client, self.state_machine_arn, f"{asset.id}-{again}", event)
+
+
+def _start(client: "SFNClient", state_machine_arn: str, name: str, document: dict[str, Any]) -> None:
+    """Start an execution; one of that name that exists already counts as started."""
+    with domain_errors():
+        try:
+            client.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(document))
+        except ClientError as error:
+            if code_of(error) != "ExecutionAlreadyExists":
                 raise
 
 

@@ -51,7 +51,7 @@ class MemoryAssetStore:
 
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets that were to be kept until ``moment`` at the latest."""
-        living = [asset for asset in self._items.values() if not asset.is_deleted]
+        living = [asset for asset in self._items.values() if not asset.is_deleted and not asset.is_waiting]
         return [asset for asset in living if asset.retain_until is not None and asset.retain_until < moment]
 
     def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
@@ -59,6 +59,10 @@ class MemoryAssetStore:
         own = [asset for asset in self._items.values() if asset.client_id == client_id and not asset.is_deleted]
         places = {order_of(asset.created_at, asset.id): asset for asset in own}
         return [places[place] for place in sorted(places, reverse=True) if before is None or place < before][:limit]
+
+    def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
+        """Return the assets that wait for their bytes."""
+        return [asset for asset in self._items.values() if asset.is_waiting and since <= asset.created_at < before]
 
     def remove(self, asset: Asset) -> None:
         """Forget an erased asset."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gpu_container.contract import WorkOrder, WorkResult
+from gpu_container.contract import AccessGrant, WorkOrder, WorkResult
+from lambdas.core.access import Tags
 from lambdas.core.assets import Asset
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job
@@ -127,6 +128,24 @@ class MemoryAudioStorage:
 
 
 @dataclass
+class MemoryIssuer:
+    """Remembers what was opened to whom."""
+
+    clock: ManualClock
+    issued: list[tuple[str, Tags]] = field(default_factory=list)
+
+    def issue(self, name: str, tags: Tags) -> AccessGrant:
+        """Remember."""
+        self.issued.append((name, tags))
+        return AccessGrant(
+            access_key_id=f"key-{len(self.issued)}",
+            secret_access_key="s",  # noqa: S106 - nobody's
+            session_token="t",  # noqa: S106 - nobody's
+            expires_at=self.clock.now() + timedelta(minutes=30),
+        )
+
+
+@dataclass
 class MemoryAdmissionQueue:
     """Remembers who was woken."""
 
@@ -188,6 +207,18 @@ class MemoryWorkflow:
 
 
 @dataclass
+class MemoryIntakes:
+    """Intakes by object key and number."""
+
+    started: list[tuple[str, int]] = field(default_factory=list)
+
+    def start(self, asset: Asset, again: int) -> None:
+        """Start; once."""
+        if (asset.object_key, again) not in self.started:
+            self.started.append((asset.object_key, again))
+
+
+@dataclass
 class MemoryTaskTokens:
     """Remembers how each token was answered; the first answer counts, and nothing waits after it."""
 
@@ -241,10 +272,15 @@ class MemoryAnswers:
     """Documents by location."""
 
     documents: dict[str, bytes] = field(default_factory=dict)
+    watched: set[str] = field(default_factory=set)
 
     def read(self, location: str) -> bytes | None:
         """Return the document, or None."""
         return self.documents.get(location)
+
+    def is_watched(self, location: str) -> bool:
+        """Return what was set."""
+        return location in self.watched
 
 
 class MemoryTokens:

@@ -46,7 +46,7 @@ class AdmissionService:
         Parameters
         ----------
         woken
-            Clients that are certain to be looked at; the list of all clients may be a moment old.
+            Clients that are certain to be looked at as they are now; the list of all clients may be a moment old.
         """
         started, waiting = 0, self._waiting(woken)
         while waiting and started < MAX_STARTS:
@@ -64,9 +64,11 @@ class AdmissionService:
         return started
 
     def _waiting(self, woken: Iterable[str]) -> dict[str, Client]:
-        waiting = {client.id: client for client in self.clients.all() if client.queued > 0 and client.has_free_slot}
+        """Return the clients worth a transaction: those whose limit is reached have none to win, whoever woke them."""
+        known = {client.id: client for client in self.clients.all()}
         fresh = (self.clients.get(client_id) for client_id in set(woken))
-        return waiting | {client.id: client for client in fresh if client is not None}
+        known |= {client.id: client for client in fresh if client is not None}
+        return {client.id: client for client in known.values() if client.queued > 0 and client.has_free_slot}
 
     def _admit_oldest(self, client_id: str) -> Job | SlotsTaken | None:
         """Admit the client's oldest job; None if none waits."""

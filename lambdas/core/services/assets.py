@@ -80,7 +80,7 @@ class AssetService:
 
     def view(self, asset: Asset) -> AssetView:
         """Return an asset with a fresh link where it waits for one PUT."""
-        one_put = asset.is_waiting and asset.multipart is None
+        one_put = asset.is_waiting and asset.multipart is None and not asset.is_fetched
         return AssetView(asset, self.storage.upload_url(asset) if one_put else None)
 
 

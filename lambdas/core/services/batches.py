@@ -8,18 +8,26 @@ from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictErr
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import Job
 from lambdas.core.ports import BatchStore, Clock, IdFactory, JobRepository
-from lambdas.core.services.assets import AssetView
 from lambdas.core.services.enhancements import Wish
-from lambdas.core.services.submission import Source, SubmissionService
+from lambdas.core.services.submission import JobWebhook, Source, SubmissionService, Submitted
 
 
 @dataclass(frozen=True)
 class BatchView:
-    """A batch with its jobs by id and, in the answer that made it, the assets that wait for uploads, by job's id."""
+    """A batch with its jobs and, in the answer that made it, all that was made with them, by job's id."""
 
     batch: Batch
     jobs: Mapping[str, Job]
-    uploads: Mapping[str, AssetView]
+    made: Mapping[str, Submitted]
+
+
+@dataclass(frozen=True)
+class BatchWish:
+    """One item as it is asked for."""
+
+    source: Source
+    wish: Wish
+    webhook: JobWebhook | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class BatchService:
     def create(
         self,
         client_id: str,
-        items: Sequence[tuple[Source, Wish]],
+        items: Sequence[BatchWish],
         *,
         key: IdempotencyKey,
         reference: str | None = None,
@@ -57,22 +65,20 @@ class BatchService:
         if known is not None and known.request_sha256 != key.request_sha256:
             raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH)
         results = []
-        for at, (source, wish) in enumerate(items):
-            own = replace(wish, batch_id=batch_id, idempotency=replace(key, operation=f"{key.operation}/{at}"))
-            results.append(self._submit(client_id, source, own))
+        for at, item in enumerate(items):
+            own = replace(key, operation=f"{key.operation}/{at}")
+            wish = replace(item.wish, batch_id=batch_id, idempotency=own)
+            results.append(self._submit(client_id, replace(item, wish=wish)))
         batch = Batch(
             id=batch_id,
             client_id=client_id,
             created_at=self.clock.now(),
-            items=tuple(item for item, _, _ in results),
+            items=tuple(item for item, _ in results),
             reference=reference,
             request_sha256=key.request_sha256,
         )
-        return BatchView(
-            self._stored(batch),
-            jobs={job.id: job for _, job, _ in results if job},
-            uploads={job.id: view for _, job, view in results if job and view},
-        )
+        made = {one.job.id: one for _, one in results if one}
+        return BatchView(self._stored(batch), {job_id: one.job for job_id, one in made.items()}, made)
 
     def show(self, client_id: str, batch_id: str) -> BatchView:
         """Return the client's batch; raises `DomainError` NOT_FOUND."""
@@ -81,13 +87,13 @@ class BatchService:
             raise DomainError(DomainErrorCode.NOT_FOUND)
         return BatchView(batch, self.jobs.many(client_id, [item.job_id for item in batch.items if item.job_id]), {})
 
-    def _submit(self, client_id: str, source: Source, wish: Wish) -> tuple[BatchItem, Job | None, AssetView | None]:
+    def _submit(self, client_id: str, item: BatchWish) -> tuple[BatchItem, Submitted | None]:
         try:
-            made = self.submissions.submit(client_id, source, wish)
+            made = self.submissions.submit(client_id, item.source, item.wish, item.webhook)
         except DomainError as error:
             refused = BatchItem(error_code=error.code, error_message=error.message, is_retryable=error.retryable)
-            return refused, None, None
-        return BatchItem(job_id=made.job.id), made.job, made.asset
+            return refused, None
+        return BatchItem(job_id=made.job.id), made
 
     def _stored(self, batch: Batch) -> Batch:
         try:

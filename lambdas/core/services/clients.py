@@ -1,11 +1,15 @@
 """Administering clients. A secret is returned once, at its making, and never again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from lambdas.core.clients import DEFAULT_MAX_ACTIVE, DEFAULT_MAX_QUEUED, Client, new_secret
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.ports import ClientRegistry, Clock, IdFactory
 from lambdas.core.rates import RateClass
+
+NO_LIMITS_OF_ITS_OWN: Mapping[RateClass, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class ClientAdministration:
         max_active: int = DEFAULT_MAX_ACTIVE,
         max_queued: int = DEFAULT_MAX_QUEUED,
         takes_api_keys: bool = False,
+        rate_limits: Mapping[RateClass, int] = NO_LIMITS_OF_ITS_OWN,
     ) -> tuple[Client, str]:
         """Return a new client and its secret."""
         now, secret = self.clock.now(), new_secret()
@@ -33,6 +38,7 @@ class ClientAdministration:
             max_active=max_active,
             max_queued=max_queued,
             takes_api_keys=takes_api_keys,
+            rate_limits=rate_limits,
         ).with_secret(secret, now=now)
         self.clients.add(client)
         return client, secret

@@ -26,7 +26,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Answer:
-    """How an invocation of the CPU lane's function ended; ``body`` is None where it died before it could answer."""
+    """How the CPU lane's function or a fan-out's execution ended; ``body`` is None where it died unanswered."""
 
     inference_id: str
     body: bytes | None
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class CompletionService:
-    """Ends tasks. A notice that comes twice finds its token answered and changes nothing."""
+    """Ends tasks. A notice that comes twice, or late, finds its token answered and changes nothing."""
 
     jobs: JobRepository
     attempts: AttemptStore
@@ -61,14 +61,12 @@ class CompletionService:
             self._fail(attempt, notice)
 
     def settle(self, answer: Answer) -> None:
-        """Answer the task of an invocation whose notice carries the worker's answer along."""
+        """Answer the task of an order whose notice carries the worker's answer along."""
         attempt = self.attempts.get(answer.inference_id)
         if attempt is None:
             logger.info("answer to an unknown or finished attempt", extra={"inference_id": answer.inference_id})
         elif answer.body is None:
             self.tasks.fail(attempt.task_token, answer.error, answer.reason)
-        elif _failure(answer.body):
-            self._answer_badly(attempt, answer.body, answer.reason)
         else:
             self._answer(attempt, answer.body)
 
@@ -85,6 +83,10 @@ class CompletionService:
         if (body := self._read(attempt.failure_location)) is not None:
             return self._answer_badly(attempt, body, "the endpoint's notice was lost")
         return False
+
+    def is_watched(self, attempt: Attempt) -> bool:
+        """Tell whether the attempt's end will be told whatever becomes of its workers."""
+        return attempt.output_location is not None and self.answers.is_watched(attempt.output_location)
 
     def stop(self, client_id: str, job_id: str, attempt: int) -> bool:
         """Wake the execution of a cancelled attempt; False where it waits for nothing.
@@ -112,6 +114,8 @@ class CompletionService:
         self._answer_badly(attempt, self._read(attempt.failure_location), notice.failure_reason)
 
     def _answer(self, attempt: Attempt, body: bytes) -> bool:
+        if _failure(body):
+            return self._answer_badly(attempt, body, "")
         try:
             result = WorkResult.model_validate_json(body)
         except ValidationError:

@@ -62,6 +62,8 @@ class Wish:
     ----------
     is_unique
         Whether the same model and strength may not be asked for twice of one asset, as Adobe has it.
+    job_id
+        What the job is going to be called, where that has to be known before.
     batch_id, reference
         The batch it belongs to, and the client's own word for it.
     """
@@ -73,6 +75,11 @@ class Wish:
     batch_id: str | None = None
     reference: str | None = None
     idempotency: IdempotencyKey | None = None
+    job_id: str | None = None
+
+    def named(self, ids: IdFactory) -> "Wish":
+        """Return the wish with the identifier that its job is going to have."""
+        return replace(self, job_id=self.idempotency.derived_id("job") if self.idempotency else ids.new_id())
 
 
 @dataclass(frozen=True)
@@ -110,15 +117,14 @@ class EnhancementService:
         return stored
 
     def expect(self, asset: Asset, wish: Wish) -> Job:
-        """Make the enhancement that an asset names and that starts by itself when the bytes are there and good.
+        """Make the enhancement (`Wish.job_id`) that starts by itself when the asset's bytes are there and good.
 
         Raises
         ------
         DomainError
             IDEMPOTENCY_MISMATCH or PARAMETER_INVALID.
         """
-        job = self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD)
-        return self._add(replace(job, id=asset.waiting_job_id or job.id))
+        return self._add(self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD))
 
     def show(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> Job:
         """Return the client's enhancement, of that asset where it is named; raises `DomainError` NOT_FOUND."""
@@ -132,7 +138,7 @@ class EnhancementService:
             raise DomainError(DomainErrorCode.PARAMETER_INVALID, "strength is out of range")
         now, key = self.clock.now(), wish.idempotency
         return Job(
-            id=key.derived_id("job") if key else self.ids.new_id(),
+            id=wish.job_id or self.ids.new_id(),
             client_id=asset.client_id,
             asset_id=asset.id,
             strength=wish.strength,

@@ -15,9 +15,9 @@ from gpu_container.contract import (
     WorkOrder,
     WorkResult,
 )
-from lambdas.core.assets import Asset, wet_prefix_of
+from lambdas.core.assets import Asset, wet_key_of
 from lambdas.core.errors import DomainError, DomainErrorCode
-from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, output_key_of
+from lambdas.core.jobs import MAX_ATTEMPTS, Job, JobStatus, dereverb_of, output_key_of
 from lambdas.core.ports import (
     AdmissionQueue,
     AssetStore,
@@ -158,7 +158,8 @@ class DispatchService:
         asset = self.assets.get(ref.client_id, job.asset_id) if job else None
         if job is None or asset is None or asset.is_deleted:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job is no longer wanted")
-        lanes = self.lanes.choose(job, self._work(job, asset))
+        work = self._work(job, asset)
+        lanes = self.lanes.choose(job, work)
         # Before the lane knows of it: the worker may mark it running at any moment after that.
         if job.status is JobStatus.ADMITTED:
             job = self.jobs.save(job.dispatched(self.clock.now(), lanes[0]))
@@ -171,21 +172,24 @@ class DispatchService:
         if current_job(self.jobs, ref) is None:
             raise DomainError(DomainErrorCode.NOT_FOUND, "the job has been cancelled")
         order = self._order(job, asset, task_token)
-        answer = self._hand_over(order, job, lanes, attempt.inference_id)
+        answer = self._hand_over(order, work, job, lanes, attempt.inference_id)
         located = replace(attempt, output_location=answer.output_location, failure_location=answer.failure_location)
         self._remember(located, job)
 
-    def _hand_over(self, order: WorkOrder, job: Job, lanes: Sequence[Lane], inference_id: str) -> Dispatched:
+    def _hand_over(
+        self, order: WorkOrder, work: Work, job: Job, lanes: Sequence[Lane], inference_id: str
+    ) -> Dispatched:
         """Give the order to the first lane that takes it."""
         lane, *others = lanes
+        cut = order.model_copy(update={"parts": self.lanes.parts(lane, work)})
         try:
-            return self.lanes.backends[lane].dispatch(order, inference_id=inference_id)
+            return self.lanes.backends[lane].dispatch(cut, inference_id=inference_id)
         except DomainError as error:
             if not others or not error.retryable:  # what an operator has to put right must be seen
                 raise
             logger.exception("a lane refuses, the next one is asked", extra={"job_id": job.id, "lane": lane})
         moved = self.jobs.save(job.on_lane(others[0], self.clock.now()))
-        return self._hand_over(order, moved, others, inference_id)
+        return self._hand_over(order, work, moved, others, inference_id)
 
     def _work(self, job: Job, asset: Asset) -> Work:
         facts, processing = asset.facts, self.processing
@@ -193,7 +197,7 @@ class DispatchService:
             model=job.model,
             channels=facts.channels if facts else 1,
             duration_s=facts.duration_s if facts else 0.0,
-            dereverb=(job.options.dereverb or processing.dereverb) is not Dereverb.OFF,
+            dereverb=dereverb_of(job, processing.dereverb) is not Dereverb.OFF,
             report=(job.options.report or processing.report) is not ReportLevel.NONE,
         )
 
@@ -205,7 +209,7 @@ class DispatchService:
     def _order(self, job: Job, asset: Asset, task_token: str) -> WorkOrder:
         audio, work = self.processing.audio_bucket, self.processing.work_bucket
         options = job.options
-        dereverb = options.dereverb or self.processing.dereverb
+        dereverb = dereverb_of(job, self.processing.dereverb)
         peak_dbtp = options.true_peak_dbtp
         return WorkOrder(
             job_id=job.id,
@@ -224,11 +228,6 @@ class DispatchService:
             task_token=task_token,
             progress=self.jobs.progress_key(job),
         )
-
-
-def wet_key_of(asset: Asset, model: str, dereverb: Dereverb) -> str:
-    """Return where the fully enhanced signal of an asset's pinned bytes is kept: one for all strengths."""
-    return f"{wet_prefix_of(asset.client_id, asset.id)}{asset.version_id}/{model}-{dereverb}"
 
 
 def artifacts_of(result: WorkResult) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """What time makes necessary: messages that were lost, leases that nobody holds, erasing that is due."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -11,17 +12,22 @@ from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import HOLDS_SLOT
-from lambdas.core.ports import AdmissionQueue, AssetStore, ClientRegistry, Clock, EraseQueue, JobRepository
+from lambdas.core.ports import (
+    AdmissionQueue,
+    AssetStore,
+    ClientRegistry,
+    Clock,
+    EraseQueue,
+    IntakeStarter,
+    JobRepository,
+)
 from lambdas.core.services.deletion import LATE_WRITERS, DeletionService
 from lambdas.core.services.outcomes import OutcomeService
-from lambdas.core.workflow import EXECUTION_TIMEOUT_S
+from lambdas.core.workflow import EXECUTION_TIMEOUT_S, INTAKE_GIVEN_UP_S, Patience
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-OUTCOME_GRACE = timedelta(minutes=2)
-"""So long whoever ended a job may take to tell of it."""
 
 LEASE_LIFETIME = timedelta(seconds=EXECUTION_TIMEOUT_S) + timedelta(hours=1)
 """No execution lives as long; a lease that does belongs to nobody."""
@@ -45,6 +51,7 @@ class Tidied:
     freed: int = 0
     retired: int = 0
     erasing: int = 0
+    taken_in: int = 0
     oldest_queued_s: int = 0
 
 
@@ -59,14 +66,16 @@ class HousekeepingService:
     erasing: EraseQueue
     outcomes: OutcomeService
     deletion: DeletionService
+    intakes: IntakeStarter
     clock: Clock
+    patience: Patience = field(default_factory=Patience)
 
     def tidy(self) -> Tidied:
         """Do everything that is due."""
         now, clients = self.clock.now(), self.clients.all()
-        untold = self.jobs.unnoticed(now - OUTCOME_GRACE)
         kept_long_enough = self.assets.retained_until(now)
         deleted = self.assets.erasing_due(now)
+        untold = self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
         waiting = [client for client in clients if client.queued > 0]
         leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
         return Tidied(
@@ -75,9 +84,29 @@ class HousekeepingService:
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
             retired=_each(kept_long_enough, lambda asset: self.deletion.delete(asset.client_id, asset.id)),
             erasing=_each(deleted, lambda asset: self._erase_again(asset, now)),
+            taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
+
+    def _unsettled(self, now: datetime) -> list[tuple[Asset, int]]:
+        """Return the uploads whose intake is to be started again, because its event or the intake itself was lost.
+
+        Nobody else would notice: their clients have done all they have to do. Whether the bytes are there, the
+        intake's first step sees.
+        """
+        patience = self.patience
+        waiting = self.assets.waiting(
+            since=now - timedelta(seconds=INTAKE_GIVEN_UP_S), before=now - timedelta(seconds=patience.intake_s)
+        )
+        ages = [(asset, (now - asset.created_at).total_seconds()) for asset in waiting]
+        due = [(asset, _times_doubled(age_s, patience.intake_s), age_s) for asset, age_s in ages]
+        # A sweep that is late or lost must not cost a turn; one that comes in time starts nothing twice.
+        return [
+            (asset, again)
+            for asset, again, age_s in due
+            if age_s - 2 * patience.interval_s < patience.intake_s * 2**again
+        ]
 
     def _waits_s(self, client: Client, now: datetime) -> int:
         """Return how long the client's next job has waited since it was last put into the queue."""
@@ -102,6 +131,10 @@ class HousekeepingService:
         self.jobs.drop_lease(client_id, job_id)
         logger.error("a slot had leaked", extra={"client_id": client_id, "job_id": job_id})
         return True
+
+
+def _times_doubled(time_s: float, first_s: float) -> int:
+    return int(math.log2(time_s / first_s))
 
 
 def _expired(client: Client, now: datetime) -> list[str]:

@@ -14,8 +14,9 @@ from gpu_container.contract import (
 )
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
-from lambdas.core.ports import AssetStore, AudioObjects, Clock, EraseQueue
+from lambdas.core.ports import AssetStore, AudioObjects, Clock, EraseQueue, StoredObject
 from lambdas.core.services.waiting import WaitingJobs
+from lambdas.core.sources import FetchFailure
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class IntakeService:
             self.erasing.ask(*ids)
             return None
         stored = self.storage.head(object_key)
+        if stored is not None and asset.is_fetched:
+            asset = self._arrived(asset, stored)
         if stored is None or stored.size_bytes != asset.size_bytes:
             # The signed length makes another size impossible; whatever this is, it is not the upload.
             logger.warning("upload does not match its declaration", extra={"asset_id": asset.id})
@@ -65,6 +68,14 @@ class IntakeService:
             checksums=_unverified(asset),
         )
         return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
+
+    def mark_unfetched(self, failure: FetchFailure) -> Asset | None:
+        """Give up an asset that could not be fetched; None where it is settled or deleted. Raises as `mark_ready`."""
+        asset = self.assets.get(failure.client_id, failure.asset_id)
+        if asset is None or not asset.is_waiting:
+            return None
+        code, message, now = failure.code.value, failure.message, self.clock.now()
+        return self.assets.save(asset.invalid(error_code=code, error_message=message, version_id=None, now=now))
 
     def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
         """Accept the upload; None where another event has settled the asset already.
@@ -99,6 +110,15 @@ class IntakeService:
         )
         return self.assets.save(refused)
 
+    def _arrived(self, asset: Asset, stored: StoredObject) -> Asset:
+        """Take what was fetched for declared; once, so that the events of one object write once."""
+        seen = (stored.size_bytes, stored.content_type)
+        if (asset.size_bytes, asset.content_type) == seen:
+            return asset
+        size_bytes, content_type = seen
+        arrived = asset.arrived(size_bytes=size_bytes, content_type=content_type, now=self.clock.now())
+        return self.assets.save(arrived)
+
     def enqueue(self, located: Located) -> str | None:
         """Queue the enhancement that waits for this upload; returns its id, None where there is none to queue.
 
@@ -120,9 +140,9 @@ class IntakeService:
             raise
         return job.id if job else None
 
-    def refuse(self, located: Located) -> str | None:
-        """End the enhancement that waits for an upload that is no good; returns its id, None where there is none."""
-        asset = self.assets.get(located.client_id, located.asset_id)
+    def refuse(self, client_id: str, asset_id: str) -> str | None:
+        """End the enhancement that waits for bytes that are no good, or never came; returns its id, None for none."""
+        asset = self.assets.get(client_id, asset_id)
         if asset is None or asset.waiting_job_id is None or asset.status is not AssetStatus.INVALID:
             return None
         job = self.waiting.fail(asset)

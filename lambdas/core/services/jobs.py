@@ -1,23 +1,45 @@
 """Looking at jobs and cancelling them as an operator, whose they may be."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.ports import ClientRegistry, JobRepository
 from lambdas.core.services.cancelling import CancelService
 
 MAX_FAILED_COUNTED = 1000
+"""Of each client; the newest."""
+
+RECENT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class JobCounts:
-    """How much is in hand; of what has failed, at most `MAX_FAILED_COUNTED` of each client are counted."""
+class ClientWork:
+    """What one client has in hand, and what has gone wrong for it.
 
-    queued: int
-    running: int
-    failed: int
+    Attributes
+    ----------
+    oldest_wait_s
+        How long its next job has waited since it was last put into the queue; None where none waits.
+    running
+        What holds a slot, the longest first.
+    failures
+        Error code → jobs that ended so within the last day.
+    """
+
+    client: Client
+    oldest_wait_s: int | None
+    running: Sequence[Job]
+    failures: Mapping[str, int]
+
+    @property
+    def is_idle(self) -> bool:
+        """True where there is nothing to tell."""
+        return not (self.client.queued or self.running or self.failures)
 
 
 @dataclass(frozen=True)
@@ -45,15 +67,9 @@ class JobAdministration:
                 return job
         raise DomainError(DomainErrorCode.NOT_FOUND, f"there is no job {job_id}")
 
-    def counts(self) -> JobCounts:
-        """Count the jobs of all clients."""
-        clients = self.clients.all()
-        failed = (self.jobs.newest(one.id, JobStatus.FAILED, limit=MAX_FAILED_COUNTED) for one in clients)
-        return JobCounts(
-            queued=sum(client.queued for client in clients),
-            running=sum(len(client.leases) for client in clients),
-            failed=sum(map(len, failed)),
-        )
+    def work(self, *, now: datetime) -> Sequence[ClientWork]:
+        """Return what each client has in hand."""
+        return [self._work(client, now) for client in self.clients.all()]
 
     def queue_position(self, job: Job) -> int | None:
         """Return the job's place in its client's queue, None unless it waits."""
@@ -63,3 +79,15 @@ class JobAdministration:
         """Cancel the job; raises `DomainError` NOT_FOUND or ALREADY_FINISHED."""
         job = self.find(job_id)
         return self.cancelling.cancel(job.client_id, job.id)
+
+    def _work(self, client: Client, now: datetime) -> ClientWork:
+        oldest = self.jobs.oldest_queued(client.id) if client.queued else None
+        held = (self.jobs.get(client.id, job_id) for job_id in sorted(client.leases, key=client.leases.__getitem__))
+        failed = self.jobs.newest(client.id, JobStatus.FAILED, limit=MAX_FAILED_COUNTED)
+        recent = (job for job in failed if job.finished_at and now - job.finished_at <= RECENT)
+        return ClientWork(
+            client=client,
+            oldest_wait_s=int((now - oldest.updated_at).total_seconds()) if oldest else None,
+            running=[job for job in held if job is not None],
+            failures=Counter(job.error_code or "unknown" for job in recent),
+        )

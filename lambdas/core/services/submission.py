@@ -7,18 +7,29 @@ from lambdas.core.jobs import Job
 from lambdas.core.ports import IdFactory
 from lambdas.core.services.assets import AssetService, AssetView, CreateAsset
 from lambdas.core.services.enhancements import EnhancementService, Wish
+from lambdas.core.services.sources import CreateFromUrl, SourceService
 from lambdas.core.services.uploads import UploadService
+from lambdas.core.services.webhooks import WebhookService
 
-Source = str | CreateAsset
-"""An asset's id, or what is going to be uploaded."""
+Source = str | CreateAsset | CreateFromUrl
+"""An asset's id, what is going to be uploaded, or what is going to be fetched."""
+
+
+@dataclass(frozen=True)
+class JobWebhook:
+    """Where one job's end is to be told; without a secret of its own it gets one."""
+
+    url: str
+    secret: str | None = None
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """The job, and the asset where it was made together with it: it says where to put the bytes."""
+    """The job; its asset where it was made together with it; its webhook's secret, the only time anybody sees it."""
 
     job: Job
     asset: AssetView | None = None
+    webhook_secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,29 +38,43 @@ class SubmissionService:
 
     assets: AssetService
     uploads: UploadService
+    sources: SourceService
     enhancements: EnhancementService
+    webhooks: WebhookService
     ids: IdFactory
 
-    def submit(self, client_id: str, source: Source, wish: Wish) -> Submitted:
+    def submit(self, client_id: str, source: Source, wish: Wish, webhook: JobWebhook | None = None) -> Submitted:
         """Ask for an enhancement.
 
         Raises
         ------
         DomainError
-            As `EnhancementService.request` and `AssetService.create`.
+            As `EnhancementService.request`, `AssetService.create` and `WebhookService.attach_to_job`.
         """
+        named = wish.named(self.ids)
+        secret = self._attach(client_id, named, webhook) if webhook else None
         if isinstance(source, str):
-            return Submitted(self.enhancements.request(client_id, source, wish))
+            return Submitted(self.enhancements.request(client_id, source, named), webhook_secret=secret)
         if source.client_id != client_id:
             raise DomainError(DomainErrorCode.INTERNAL, "an upload of another client")
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
-        key = wish.idempotency
-        job_id = key.derived_id("job") if key else self.ids.new_id()
-        view = self.register(replace(source, waiting_job_id=job_id, idempotency=key))
-        return Submitted(self.enhancements.expect(view.asset, wish), view)
+        view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
+        return Submitted(self.enhancements.expect(view.asset, named), view, secret)
 
-    def register(self, command: CreateAsset) -> AssetView:
+    def register(self, command: CreateAsset | CreateFromUrl) -> AssetView:
         """Register a recording, whichever way it is going to come."""
+        if isinstance(command, CreateFromUrl):
+            return self.assets.view(self.sources.create(command))
         if command.in_parts:
             return self.assets.view(self.uploads.create(command))
         return self.assets.create(command)
+
+    def _attach(self, client_id: str, wish: Wish, webhook: JobWebhook) -> str | None:
+        """Have the job's end told; returns the secret, None where the same request has had it before."""
+        try:
+            made = self.webhooks.attach_to_job(client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret)
+        except DomainError as error:
+            if error.code is DomainErrorCode.CONFLICT and wish.idempotency:
+                return None
+            raise
+        return made.secret

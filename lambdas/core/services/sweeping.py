@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -27,13 +27,12 @@ from lambdas.core.services.completion import CompletionService
 from lambdas.core.services.execution import JobRef, after_failure, current_job
 from lambdas.core.services.failures import EXECUTION_LOST, EXECUTION_STOPPED, NO_CAPACITY, WORKER_LOST, classify
 from lambdas.core.services.outcomes import OutcomeService
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, SWEEP_INTERVAL_S
+from lambdas.core.workflow import SWEEP_INTERVAL_S, Patience
 
 logger = logging.getLogger(__name__)
 
 RUNNING, ABORTED = "RUNNING", "ABORTED"
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", ABORTED})
-GRACE = timedelta(seconds=SWEEP_INTERVAL_S)
 
 TIME_LIMIT = timedelta(seconds=40)
 """No job is looked at later than this after the start of a sweep; the next one begins elsewhere."""
@@ -84,6 +83,7 @@ class SweepService:
     lane_log: LaneLog
     clock: Clock
     workers: int = 1
+    patience: Patience = field(default_factory=Patience)
 
     def sweep(self) -> Swept:
         """Look at every job that holds a slot."""
@@ -143,7 +143,7 @@ class SweepService:
             return Finding.ERROR
 
     def _look(self, job: Job, now: datetime, no_worker_since: datetime) -> Finding:
-        silent = _is_silent(job, now)
+        silent = self._is_silent(job, now)
         if job.status is JobStatus.RUNNING and not silent:
             return Finding.FINE
         attempt = self.attempts.get(job.execution_name) if job.status is not JobStatus.ADMITTED else None
@@ -151,11 +151,13 @@ class SweepService:
             return self._look_at_execution(job, now)
         if silent and self.completion.find(attempt):
             return Finding.COMPLETED
-        if job.status is JobStatus.RUNNING:
-            return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
+        # A fan-out whose parts all wait for room is silent, but its execution knows of each and will end.
+        if not self.completion.is_watched(attempt):
+            if job.status is JobStatus.RUNNING:
+                return self._fail(job, now, attempt.task_token, WORKER_LOST, "the worker has gone silent")
+            if (now - no_worker_since).total_seconds() > self.patience.start_s:
+                return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         # Beat in the worker's place: a GPU that starts from zero is silent for minutes. Up to a limit.
-        if (now - no_worker_since).total_seconds() > GPU_START_LIMIT_S:
-            return self._fail(job, now, attempt.task_token, NO_CAPACITY, "no worker has started in time")
         waits = self.tasks.heartbeat(attempt.task_token)
         return Finding.BEATEN if waits else self._look_at_execution(job, now)
 
@@ -165,7 +167,7 @@ class SweepService:
 
     def _look_at_execution(self, job: Job, now: datetime) -> Finding:
         """Ask for the execution only where nothing waits on its task: Step Functions answers few such questions."""
-        if now - (job.admitted_at or job.updated_at) <= GRACE:
+        if (now - (job.admitted_at or job.updated_at)).total_seconds() <= self.patience.execution_s:
             return Finding.FINE
         status = self.workflow.status(job)
         if status == RUNNING:
@@ -184,9 +186,8 @@ class SweepService:
         self.queue.tick(job.client_id)
         return Finding.RECOVERED
 
-
-def _is_silent(job: Job, now: datetime) -> bool:
-    return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > HEARTBEAT_TIMEOUT_S
+    def _is_silent(self, job: Job, now: datetime) -> bool:
+        return (now - (job.heartbeat_at or job.updated_at)).total_seconds() > self.patience.silence_s
 
 
 def _no_worker_since(job: Job, beats: Mapping[Lane, datetime]) -> datetime:

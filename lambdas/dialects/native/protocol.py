@@ -203,6 +203,25 @@ class NativeAssetRequest(NativeUploadRequest):
     retain_hours: RetainHours | None = None
 
 
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        description="Public https address.",
+        examples=["https://example.com/talk.wav"],
+    ),
+    AfterValidator(_unicode),
+]
+
+
+class NativeUrlSource(_Asked):
+    """A recording at a public https URL."""
+
+    href: Url
+    filename: Filename | None = None
+
+
 class NativeSource(_Asked):
     """Where the recording is: exactly one of the fields."""
 
@@ -214,10 +233,14 @@ class NativeSource(_Asked):
         Field(description="A recording that you upload next; the enhancement starts by itself when it is there."),
     ] = None
 
+    url: Annotated[
+        NativeUrlSource | None, Field(description="A recording that we fetch; the enhancement starts by itself then.")
+    ] = None
+
     @model_validator(mode="after")
     def _exactly_one(self) -> "NativeSource":
-        if sum(value is not None for value in (self.asset_id, self.upload)) != 1:
-            msg = "exactly one of asset_id and upload has to be given"
+        if sum(value is not None for value in (self.asset_id, self.upload, self.url)) != 1:
+            msg = "exactly one of asset_id, upload and url has to be given"
             raise ValueError(msg)
         return self
 
@@ -262,6 +285,48 @@ Strength = Annotated[
 ]
 
 
+Secret = Annotated[
+    str,
+    Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", max_length=120, description="Your own signing secret; else you get one."),
+]
+EventName = Literal["*", "enhancement.succeeded", "enhancement.failed", "enhancement.cancelled"]
+Description = Annotated[str, Field(max_length=200), AfterValidator(_unicode)]
+
+
+class NativeJobWebhook(_Asked):
+    """Where one enhancement's end is told."""
+
+    url: Url
+    secret: Secret | None = None
+
+
+class NativeWebhookRequest(_Asked):
+    """Body of ``POST /v1/webhooks``."""
+
+    url: Url
+    events: Annotated[tuple[EventName, ...], Field(min_length=1, strict=False, description="What to be told of.")] = (
+        "*",
+    )
+    description: Description = ""
+    secret: Secret | None = None
+
+
+class NativeWebhookChanges(_Asked):
+    """Body of ``PATCH /v1/webhooks/{webhook_id}``: what is left out stays as it is."""
+
+    url: Url | None = None
+    events: Annotated[tuple[EventName, ...] | None, Field(min_length=1, strict=False)] = None
+    description: Description | None = None
+    enabled: bool | None = None
+
+
+class NativeSecretRequest(_Asked):
+    """Body of ``POST /v1/webhooks/{webhook_id}/secret``."""
+
+    secret: Secret | None = None
+    keep_previous: Annotated[bool, Field(description="Whether the secret before goes on signing meanwhile.")] = True
+
+
 class NativeEnhancementRequest(_Asked):
     """Body of ``POST /v1/enhancements``."""
 
@@ -276,13 +341,16 @@ class NativeEnhancementRequest(_Asked):
     strength: Strength
     model: Annotated[Model, Field(description="dfn3 is the default, dfn3-hq the best, dfn3-ll the quickest.")] = "dfn3"
     options: NativeOptions = NativeOptions()
+    webhook: Annotated[
+        NativeJobWebhook | None, Field(description="Where to tell of this enhancement's end, beside your webhooks.")
+    ] = None
     reference: Reference | None = None
     retain_hours: RetainHours | None = None
 
     @model_validator(mode="after")
     def _retention_is_the_uploads(self) -> "NativeEnhancementRequest":
-        if self.retain_hours is not None and self.source.upload is None:
-            msg = "retain_hours is for a source that is uploaded; an asset has its own"
+        if self.retain_hours is not None and self.source.asset_id is not None:
+            msg = "retain_hours is for a new recording; an asset has its own"
             raise ValueError(msg)
         return self
 
@@ -442,6 +510,9 @@ class NativeEnhancement(_Told):
     error: NativeFault | None
     links: NativeLinks
     upload: NativeUpload | None = None
+    webhook_secret: Annotated[
+        str | None, Field(description="Of this enhancement's own webhook; shown only in the answer that made it.")
+    ] = None
 
 
 class NativeBatchItem(_Told):
@@ -500,3 +571,51 @@ class NativeUsage(_Told):
 
     days: tuple[NativeUsageDay, ...]
     audio_minutes: float
+
+
+class NativeWebhook(_Told):
+    """An address that is told of what happens, signed after Standard Webhooks."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    description: str
+    enabled: bool
+    disabled_reason: Annotated[
+        str | None, Field(description="by_client, gone (the receiver said 410) or failing (nothing got through).")
+    ]
+    created_at: Moment
+    updated_at: Moment
+    secret: Annotated[str | None, Field(description="Shown only in the answer that made it.")] = None
+
+
+class NativeWebhookList(_Told):
+    """Your webhooks, oldest first."""
+
+    items: tuple[NativeWebhook, ...]
+
+
+class NativeAttempt(_Told):
+    """One call of the receiver."""
+
+    at: Moment
+    status_code: int | None
+    error: str | None
+
+
+class NativeDelivery(_Told):
+    """One event on its way to one webhook."""
+
+    id: Annotated[str, Field(description="The message's id: `webhook-id` in what the receiver gets.")]
+    event: str
+    status: Literal["pending", "delivered", "failed", "discarded"]
+    created_at: Moment
+    next_attempt_at: Moment | None
+    attempts: tuple[NativeAttempt, ...]
+
+
+class NativeDeliveryPage(_Told):
+    """Deliveries, the newest events first."""
+
+    items: tuple[NativeDelivery, ...]
+    next_cursor: str | None

@@ -7,20 +7,29 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Query
 from pydantic import BaseModel
 
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
-from lambdas.core.paging import MAX_LIMIT
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
+from lambdas.core.services.batches import BatchWish
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
-from lambdas.dialects.common import JSON, JsonResolver, base_url
-from lambdas.dialects.common import resource_id as _id
+from lambdas.dialects.common import JsonResolver, base_url, resource_id
 from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 from lambdas.dialects.native import translate
+from lambdas.dialects.native.answers import (
+    PROBLEM,
+    REFUSALS,
+    Cursor,
+    Limit,
+    ResourceId,
+    answers,
+    as_json,
+    elsewhere,
+)
 from lambdas.dialects.native.protocol import (
     Day,
     EnhancementStatus,
@@ -35,18 +44,17 @@ from lambdas.dialects.native.protocol import (
     NativeEnhancementRequest,
     NativeParts,
     NativePartsRequest,
-    NativeProblem,
     NativeProgress,
     NativeUsage,
 )
 from lambdas.dialects.native.services import NativeServices
+from lambdas.dialects.native.webhook_routes import WEBHOOKS, add_webhooks
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Services = Callable[[], NativeServices]
 
-PROBLEM = "application/problem+json"
 MAX_WAIT_S = 20
 """API Gateway gives up after 29 seconds."""
 
@@ -56,12 +64,6 @@ USAGE_DAYS = 30
 ASSETS, ENHANCEMENTS, BATCHES = "/v1/assets", "/v1/enhancements", "/v1/batches"
 ASSET, ENHANCEMENT = f"{ASSETS}/<asset_id>", f"{ENHANCEMENTS}/<enhancement_id>"
 
-REFUSALS: dict[int, Any] = {
-    status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": NativeProblem}}}
-    for status in (401, 403, 404, 409, 410, 422, 429)
-}
-
-ResourceId = Annotated[str, Path(description="Identifier, as an earlier answer gave it.")]
 Key = Annotated[
     str | None,
     Header(
@@ -71,8 +73,6 @@ Key = Annotated[
         description="Your own name for this request: sent again with the same key, it makes nothing new.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 
 
 def build(services: Services) -> APIGatewayRestResolver:
@@ -93,6 +93,7 @@ def build(services: Services) -> APIGatewayRestResolver:
     _add_results(app, services)
     _add_batches(app, services)
     _add_usage(app, services)
+    add_webhooks(app, services)
     return app
 
 
@@ -102,36 +103,38 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="createAsset",
         summary="Announce a recording",
         description="Returns where to upload it; it can be enhanced once its status is `ready`.",
-        responses=_answers(201, NativeAsset),
+        responses=answers(201, NativeAsset),
         tags=["Assets"],
     )
     def create_asset(body: Annotated[NativeAssetRequest, Body()], key: Key = None) -> Response[NativeAsset]:
         command = translate.to_create_asset(
             client_of(app).id, body, retain_hours=body.retain_hours, key=_key(app, "asset", key, body)
         )
-        return _json(HTTPStatus.CREATED, _asset(services(), services().submissions.register(command)))
+        return as_json(HTTPStatus.CREATED, _asset(services(), services().submissions.register(command)))
 
     @app.get(
         ASSETS,
         operation_id="listAssets",
         summary="List recordings, newest first",
-        responses=_answers(200, NativeAssetPage),
+        responses=answers(200, NativeAssetPage),
         tags=["Assets"],
     )
     def list_assets(limit: Limit = 50, cursor: Cursor = None) -> Response[NativeAssetPage]:
         page = services().assets.page(client_of(app).id, limit=limit, cursor=cursor)
         shown = tuple(_asset(services(), services().assets.view(asset)) for asset in page.items)
-        return _json(HTTPStatus.OK, NativeAssetPage(items=shown, next_cursor=page.next_cursor))
+        return as_json(HTTPStatus.OK, NativeAssetPage(items=shown, next_cursor=page.next_cursor))
 
     @app.get(
         ASSET,
         operation_id="getAsset",
         summary="Get a recording",
-        responses=_answers(200, NativeAsset),
+        responses=answers(200, NativeAsset),
         tags=["Assets"],
     )
     def get_asset(asset_id: ResourceId) -> Response[NativeAsset]:
-        return _json(HTTPStatus.OK, _asset(services(), services().assets.show(client_of(app).id, _id(asset_id))))
+        return as_json(
+            HTTPStatus.OK, _asset(services(), services().assets.show(client_of(app).id, resource_id(asset_id)))
+        )
 
     @app.delete(
         ASSET,
@@ -143,8 +146,8 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
     )
     def delete_asset(asset_id: ResourceId) -> Response[str]:
         client = client_of(app)
-        services().assets.show(client.id, _id(asset_id))
-        services().deletion.delete(client.id, _id(asset_id))
+        services().assets.show(client.id, resource_id(asset_id))
+        services().deletion.delete(client.id, resource_id(asset_id))
         return Response(HTTPStatus.NO_CONTENT.value, body="")
 
 
@@ -154,15 +157,15 @@ def _add_parts(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="linkParts",
         summary="Get links to upload parts",
         description="Also for parts that have arrived: what is sent again replaces what is there.",
-        responses=_answers(200, NativeParts),
+        responses=answers(200, NativeParts),
         tags=["Assets"],
     )
     def link_parts(asset_id: ResourceId, body: Annotated[NativePartsRequest, Body()]) -> Response[NativeParts]:
         links = services().uploads.links(
-            client_of(app).id, _id(asset_id), body.numbers, md5=translate.to_digests(body.md5)
+            client_of(app).id, resource_id(asset_id), body.numbers, md5=translate.to_digests(body.md5)
         )
         expires_at = _expires_at(services())
-        return _json(
+        return as_json(
             HTTPStatus.OK,
             NativeParts(parts=tuple(translate.from_link(link, expires_at=expires_at) for link in links)),
         )
@@ -172,23 +175,23 @@ def _add_parts(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="getUploadProgress",
         summary="See which parts have arrived",
         description="So that an interrupted upload can go on where it was.",
-        responses=_answers(200, NativeProgress),
+        responses=answers(200, NativeProgress),
         tags=["Assets"],
     )
     def upload_progress(asset_id: ResourceId) -> Response[NativeProgress]:
-        progress = services().uploads.progress(client_of(app).id, _id(asset_id))
-        return _json(HTTPStatus.OK, translate.from_progress(progress))
+        progress = services().uploads.progress(client_of(app).id, resource_id(asset_id))
+        return as_json(HTTPStatus.OK, translate.from_progress(progress))
 
     @app.post(
         f"{ASSET}/complete",
         operation_id="completeUpload",
         summary="Finish an upload that came in parts",
-        responses=_answers(200, NativeAsset),
+        responses=answers(200, NativeAsset),
         tags=["Assets"],
     )
     def complete_upload(asset_id: ResourceId) -> Response[NativeAsset]:
-        asset = services().uploads.complete(client_of(app).id, _id(asset_id))
-        return _json(HTTPStatus.OK, _asset(services(), services().assets.view(asset)))
+        asset = services().uploads.complete(client_of(app).id, resource_id(asset_id))
+        return as_json(HTTPStatus.OK, _asset(services(), services().assets.view(asset)))
 
 
 def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
@@ -198,7 +201,7 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         summary="Enhance a recording",
         description="With a source that is uploaded next, the answer says where to put it, and the enhancement starts "
         "by itself when the bytes are there.",
-        responses=_answers(202, NativeEnhancement),
+        responses=answers(202, NativeEnhancement),
         tags=["Enhancements"],
     )
     def create_enhancement(
@@ -207,18 +210,21 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         client = client_of(app)
         source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
         wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
-        made = services().submissions.submit(client.id, source, wish)
-        upload = translate.upload_of(made.asset, expires_at=_expires_at(services())) if made.asset else None
-        base_url = _base_url(app, services())
-        shown = translate.from_job(services().listing.seen(made.job), base_url=base_url, upload=upload)
+        made = services().submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook))
+        shown = translate.from_job(
+            services().listing.seen(made.job),
+            base_url=_base_url(app, services()),
+            made=made,
+            expires_at=_expires_at(services()),
+        )
         headers = {"Location": shown.links.self, "Retry-After": str(POLL_AFTER_S)}
-        return _json(HTTPStatus.ACCEPTED, shown, headers)
+        return as_json(HTTPStatus.ACCEPTED, shown, headers)
 
     @app.get(
         ENHANCEMENTS,
         operation_id="listEnhancements",
         summary="List enhancements, newest first",
-        responses=_answers(200, NativeEnhancementPage),
+        responses=answers(200, NativeEnhancementPage),
         tags=["Enhancements"],
     )
     def list_enhancements(  # noqa: PLR0917 - each is a filter
@@ -231,42 +237,44 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
     ) -> Response[NativeEnhancementPage]:
         wanted = JobFilter(
             statuses=translate.to_statuses(status or ()),
-            asset_id=_id(asset_id) if asset_id else None,
+            asset_id=resource_id(asset_id) if asset_id else None,
             created_after=created_after,
             created_before=created_before,
         )
         page = services().listing.page(client_of(app).id, wanted, limit=limit, cursor=cursor)
         base_url = _base_url(app, services())
         shown = tuple(translate.from_job(JobView(job), base_url=base_url) for job in page.items)
-        return _json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor))
+        return as_json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor))
 
     @app.get(
         ENHANCEMENT,
         operation_id="getEnhancement",
         summary="Get an enhancement",
         description="With `wait` the answer comes when it has ended, or after so many seconds.",
-        responses=_answers(200, NativeEnhancement),
+        responses=answers(200, NativeEnhancement),
         tags=["Enhancements"],
     )
     def get_enhancement(
         enhancement_id: ResourceId,
         wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for its end.")] = 0,
     ) -> Response[NativeEnhancement]:
-        seen = services().listing.wait(client_of(app).id, _id(enhancement_id), wait_s=wait, sleep=services().sleep)
+        seen = services().listing.wait(
+            client_of(app).id, resource_id(enhancement_id), wait_s=wait, sleep=services().sleep
+        )
         headers = {} if seen.job.is_terminal else {"Retry-After": str(POLL_AFTER_S)}
-        return _json(HTTPStatus.OK, translate.from_job(seen, base_url=_base_url(app, services())), headers)
+        return as_json(HTTPStatus.OK, translate.from_job(seen, base_url=_base_url(app, services())), headers)
 
     @app.post(
         f"{ENHANCEMENT}/cancel",
         operation_id="cancelEnhancement",
         summary="Cancel an enhancement",
         description="Whether it waits or runs; one that is cancelled already stays so.",
-        responses=_answers(200, NativeEnhancement),
+        responses=answers(200, NativeEnhancement),
         tags=["Enhancements"],
     )
     def cancel_enhancement(enhancement_id: ResourceId) -> Response[NativeEnhancement]:
-        job = services().cancelling.cancel(client_of(app).id, _id(enhancement_id))
-        return _json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
+        job = services().cancelling.cancel(client_of(app).id, resource_id(enhancement_id))
+        return as_json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
 
 
 def _add_results(app: APIGatewayRestResolver, services: Services) -> None:
@@ -280,11 +288,13 @@ def _add_results(app: APIGatewayRestResolver, services: Services) -> None:
         tags=["Enhancements"],
     )
     def download(enhancement_id: ResourceId) -> Response[str]:
-        return _elsewhere(services().downloads.url(client_of(app).id, _id(enhancement_id)))
+        return elsewhere(services().downloads.url(client_of(app).id, resource_id(enhancement_id)))
 
     def add(artifact: Artifact, summary: str) -> None:
         def get(enhancement_id: ResourceId) -> Response[str]:
-            return _elsewhere(services().downloads.artifact_url(client_of(app).id, _id(enhancement_id), artifact))
+            return elsewhere(
+                services().downloads.artifact_url(client_of(app).id, resource_id(enhancement_id), artifact)
+            )
 
         get.__name__ = f"get_{artifact}"
         app.get(
@@ -307,15 +317,16 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="createBatch",
         summary="Enhance up to a hundred recordings",
         description="An item that is refused keeps no other from being accepted.",
-        responses=_answers(202, NativeBatch),
+        responses=answers(202, NativeBatch),
         tags=["Batches"],
     )
     def create_batch(body: Annotated[NativeBatchRequest, Body()], key: Key = None) -> Response[NativeBatch]:
         client = client_of(app)
         items = [
-            (
+            BatchWish(
                 translate.to_source(client.id, item.source, retain_hours=item.retain_hours),
                 translate.to_wish(item, key=None),
+                translate.to_webhook(item.webhook),
             )
             for item in body.items
         ]
@@ -323,18 +334,18 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
         view = services().batches.create(client.id, items, key=named, reference=body.reference)
         shown = translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services()))
         location = f"{_base_url(app, services())}{BATCHES}/{shown.id}"
-        return _json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
+        return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
 
     @app.get(
         f"{BATCHES}/<batch_id>",
         operation_id="getBatch",
         summary="Get a batch",
-        responses=_answers(200, NativeBatch),
+        responses=answers(200, NativeBatch),
         tags=["Batches"],
     )
     def get_batch(batch_id: ResourceId) -> Response[NativeBatch]:
-        view = services().batches.show(client_of(app).id, _id(batch_id))
-        return _json(
+        view = services().batches.show(client_of(app).id, resource_id(batch_id))
+        return as_json(
             HTTPStatus.OK,
             translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services())),
         )
@@ -346,7 +357,7 @@ def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="getUsage",
         summary="See what was done, by day",
         description=f"Days are UTC; at most {MAX_DAYS} of them, the last {USAGE_DAYS} unless said otherwise.",
-        responses=_answers(200, NativeUsage),
+        responses=answers(200, NativeUsage),
         tags=["Usage"],
     )
     def get_usage(
@@ -358,11 +369,11 @@ def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
         if not 0 <= (until - since).days < MAX_DAYS:
             message = f"from has to be before to, and at most {MAX_DAYS} days"
             raise DomainError(DomainErrorCode.PARAMETER_INVALID, message)
-        return _json(HTTPStatus.OK, translate.from_usage(services().usage.days(client_of(app).id, since, until)))
+        return as_json(HTTPStatus.OK, translate.from_usage(services().usage.days(client_of(app).id, since, until)))
 
 
 def _rate_class(method: str, path: str) -> RateClass:
-    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, BATCHES}
+    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, BATCHES, WEBHOOKS}
     return RateClass.NATIVE_CREATE if makes_something else RateClass.NATIVE
 
 
@@ -392,18 +403,6 @@ def _expires_at(services: NativeServices) -> datetime:
 
 def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
     return base_url(app, services.public_base_url)
-
-
-def _answers(status: int, model: type[Any]) -> dict[int, Any]:
-    return {status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": model}}}, **REFUSALS}
-
-
-def _json(status: HTTPStatus, body: T, headers: dict[str, str] | None = None) -> Response[T]:
-    return Response(status.value, content_type=JSON, body=body, headers=dict(headers or {}))
-
-
-def _elsewhere(url: str) -> Response[str]:
-    return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})
 
 
 def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:

@@ -14,6 +14,7 @@ from lambdas.core.services.listing import JobListing
 from lambdas.core.services.rates import RateLimiter
 from lambdas.core.services.submission import SubmissionService
 from lambdas.core.services.uploads import UploadService
+from lambdas.core.services.webhooks import WebhookService
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class NativeServices:
     cancelling: CancelService
     deletion: DeletionService
     usage: UsageStore
+    webhooks: WebhookService
     clock: Clock
     ids: IdFactory
     sleep: Callable[[float], None]

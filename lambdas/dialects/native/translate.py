@@ -15,18 +15,23 @@ from lambdas.core.services.assets import AssetView, CreateAsset
 from lambdas.core.services.batches import BatchView
 from lambdas.core.services.enhancements import Artifact, Wish
 from lambdas.core.services.listing import JobView
-from lambdas.core.services.submission import Source
+from lambdas.core.services.sources import CreateFromUrl
+from lambdas.core.services.submission import JobWebhook, Source, Submitted
 from lambdas.core.services.uploads import PartLink, UploadProgress
 from lambdas.core.uploads import PartPlan
 from lambdas.core.usage import UsageDay
+from lambdas.core.webhooks import ALL_EVENTS, Delivery, WebhookEndpoint
 from lambdas.dialects.native.protocol import (
     NativeAsset,
+    NativeAttempt,
     NativeAudio,
     NativeBatch,
     NativeBatchItem,
+    NativeDelivery,
     NativeEnhancement,
     NativeEnhancementRequest,
     NativeFault,
+    NativeJobWebhook,
     NativeLinks,
     NativeOptions,
     NativePart,
@@ -37,6 +42,7 @@ from lambdas.dialects.native.protocol import (
     NativeUploadRequest,
     NativeUsage,
     NativeUsageDay,
+    NativeWebhook,
 )
 
 PREFIX = "/v1"
@@ -85,6 +91,9 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
             "The idempotency key was used for another request",
         ),
         DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, "The upload's time is over"),
+        DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The URL cannot be called"),
+        DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, "There are too many webhooks"),
+        DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, "The webhook is disabled"),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, "The resource has changed meanwhile"),
         DomainErrorCode.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available for the moment"),
         DomainErrorCode.INTERNAL: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
@@ -120,6 +129,8 @@ def to_source(client_id: str, source: NativeSource, *, retain_hours: int | None)
     """Read where the recording is."""
     if source.upload is not None:
         return to_create_asset(client_id, source.upload, retain_hours=retain_hours, key=None)
+    if source.url is not None:
+        return CreateFromUrl(client_id, source.url.href, source.url.filename, retain_hours)
     return source.asset_id or ""
 
 
@@ -132,6 +143,11 @@ def to_wish(body: NativeEnhancementRequest, *, key: IdempotencyKey | None) -> Wi
         reference=body.reference,
         idempotency=key,
     )
+
+
+def to_webhook(body: NativeJobWebhook | None) -> JobWebhook | None:
+    """Read where one job's end is to be told."""
+    return JobWebhook(body.url, body.secret) if body else None
 
 
 def to_statuses(names: Sequence[str]) -> tuple[JobStatus, ...]:
@@ -197,9 +213,12 @@ def from_progress(progress: UploadProgress) -> NativeProgress:
     )
 
 
-def from_job(seen: JobView, *, base_url: str, upload: NativeUpload | None = None) -> NativeEnhancement:
-    """Write an enhancement."""
+def from_job(
+    seen: JobView, *, base_url: str, made: Submitted | None = None, expires_at: datetime | None = None
+) -> NativeEnhancement:
+    """Write an enhancement; in the answer that makes it, with what was made along with it."""
     job = seen.job
+    view = made.asset if made else None
     return NativeEnhancement(
         id=job.id,
         status=JOB_STATUS[job.status],
@@ -225,7 +244,37 @@ def from_job(seen: JobView, *, base_url: str, upload: NativeUpload | None = None
         size_bytes=job.output_size_bytes,
         error=_fault(job.error_code, job.error_message),
         links=_links(job, base_url),
-        upload=upload,
+        upload=upload_of(view, expires_at=expires_at) if view and expires_at else None,
+        webhook_secret=made.webhook_secret if made else None,
+    )
+
+
+def from_webhook(endpoint: WebhookEndpoint, *, secret: str | None = None) -> NativeWebhook:
+    """Write a webhook."""
+    return NativeWebhook(
+        id=endpoint.id,
+        url=endpoint.url,
+        events=(ALL_EVENTS,) if endpoint.event_types is None else tuple(sorted(endpoint.event_types)),
+        description=endpoint.description,
+        enabled=endpoint.is_enabled,
+        disabled_reason=endpoint.disabled_reason,
+        created_at=endpoint.created_at,
+        updated_at=endpoint.updated_at,
+        secret=secret,
+    )
+
+
+def from_delivery(delivery: Delivery) -> NativeDelivery:
+    """Write a delivery."""
+    return NativeDelivery(
+        id=delivery.message_id,
+        event=delivery.event_type,
+        status=delivery.status.value,
+        created_at=delivery.created_at,
+        next_attempt_at=delivery.next_attempt_at,
+        attempts=tuple(
+            NativeAttempt(at=one.at, status_code=one.status_code, error=one.error) for one in delivery.attempts
+        ),
     )
 
 
@@ -235,12 +284,12 @@ def from_batch(view: BatchView, *, base_url: str, expires_at: datetime) -> Nativ
     names = [JOB_STATUS[job.status] if job else "refused" for job in jobs]
     items = []
     for index, (item, job) in enumerate(zip(view.batch.items, jobs, strict=True)):
-        made = view.uploads.get(job.id) if job else None
-        upload = upload_of(made, expires_at=expires_at) if made else None
+        made = view.made.get(job.id) if job else None
+        seen = JobView(job) if job else None
         items.append(
             NativeBatchItem(
                 index=index,
-                enhancement=from_job(JobView(job), base_url=base_url, upload=upload) if job else None,
+                enhancement=from_job(seen, base_url=base_url, made=made, expires_at=expires_at) if seen else None,
                 error=None if job else _refused(item.error_code, item.error_message, retryable=item.is_retryable),
             )
         )

@@ -1,8 +1,9 @@
 """What an operator reads of a job."""
 
-from lambdas.core.services.jobs import JobCounts
+from lambdas.core.services.failures import classify
 from scripts.cli import jobs
-from tests.unit.world import World
+from scripts.local import observe
+from tests.unit.world import World, ref_of
 
 
 def test_a_line_names_what_one_looks_for_first() -> None:
@@ -25,12 +26,24 @@ def test_details_tell_the_place_in_the_queue_and_leave_out_what_is_not_known() -
     assert not {"finished", "error", "output"} & set(shown)
 
 
-def test_counts_are_of_all_clients() -> None:
+def test_status_tells_whose_work_waits_runs_and_has_failed() -> None:
     world = World()
-    for name in ("a", "b"):
+    for name in ("busy", "idle"):
         client, _ = world.client(name, max_active=1)
-        asset = world.ready_asset(client.id)
-        for strength in (1, 2):
-            world.queued_job(client.id, strength=strength, asset=asset)
-        world.admission.admit([client.id])
-    assert world.operator.counts() == JobCounts(queued=2, running=2, failed=0)
+    client = next(one for one in world.clients.all() if one.name == "busy")
+    asset = world.ready_asset(client.id)
+    failed, running, *_ = (world.queued_job(client.id, strength=strength, asset=asset) for strength in (1, 2, 3, 4))
+    world.admission.admit([client.id])
+    world.execution.fail(ref_of(world.job(failed)), classify("input_corrupt", "broken frame"))
+    world.admission.admit([client.id])
+    world.clock.advance(42)
+    busy, idle = world.operator.work(now=world.clock.now())
+    assert observe.totals([busy, idle]) == {"queued": 2, "running": 1, "failed in a day": 1}
+    head, one, failures = jobs.client_lines(busy)
+    assert head.endswith(f"busy  {client.id}  2 queued, the oldest for 42 s")
+    assert running.id in one
+    assert failures == "  failed in a day: 1 input_corrupt"
+    assert jobs.client_lines(idle) == []
+    world.clock.advance(24 * 3600)
+    (busy, _) = world.operator.work(now=world.clock.now())
+    assert not busy.failures

@@ -1,8 +1,10 @@
 """Cancelling at any moment: queued, admitted, dispatched, running, finishing."""
 
+from collections.abc import Callable
+
 import pytest
 
-from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.failures import JOB_CANCELLED, classify
@@ -97,6 +99,42 @@ def test_what_is_finished_cannot_be_cancelled(world: World, succeeds: bool) -> N
     with pytest.raises(DomainError) as refusal:
         world.cancelling.cancel(job.client_id, job.id)
     assert refusal.value.code is DomainErrorCode.ALREADY_FINISHED
+
+
+def at_the_moment_of_writing(world: World, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+    """Let ``other`` happen between the reading and the writing of whoever ends the next job."""
+    release = world.jobs.release
+
+    def overtaken(job: Job) -> Job:
+        monkeypatch.setattr(world.jobs, "release", release)
+        other()
+        return release(job)
+
+    monkeypatch.setattr(world.jobs, "release", overtaken)
+
+
+def test_a_success_written_while_a_cancellation_is_under_way_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running(world)
+    result = world.result_for(job)
+    at_the_moment_of_writing(world, monkeypatch, lambda: world.execution.succeed(ref_of(job), result))
+    with pytest.raises(DomainError) as refusal:
+        world.cancelling.cancel(job.client_id, job.id)
+    assert refusal.value.code is DomainErrorCode.ALREADY_FINISHED
+    assert world.job(job).status is JobStatus.SUCCEEDED
+
+
+def test_a_cancellation_written_while_a_success_is_under_way_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running(world)
+    result = world.result_for(job)
+    at_the_moment_of_writing(world, monkeypatch, lambda: world.cancelling.cancel(job.client_id, job.id))
+    with pytest.raises(VersionConflictError):  # the state machine runs the step again
+        world.execution.succeed(ref_of(job), result)
+    world.execution.succeed(ref_of(job), result)
+    assert world.job(job).status is JobStatus.CANCELLED
 
 
 def test_cancelling_twice_is_cancelling_once(world: World) -> None:

@@ -88,8 +88,8 @@ def test_an_upload_that_is_no_good_ends_the_enhancement_and_says_so(world: World
     located = uploaded(world, client)
     failure = ProbeFailure(error_code=ErrorCode.INPUT_NO_AUDIO, message="no sound in it")
     world.intake.mark_invalid(located, failure)
-    job_id = world.intake.refuse(located)
-    assert world.intake.refuse(located) == job_id  # a repeated step changes nothing
+    job_id = world.intake.refuse(located.client_id, located.asset_id)
+    assert world.intake.refuse(located.client_id, located.asset_id) == job_id  # a repeated step changes nothing
     job = world.jobs.get(client.id, job_id or "")
     assert job is not None
     assert (job.status, job.error_code, job.error_message) == (JobStatus.FAILED, "input_no_audio", "no sound in it")

@@ -165,7 +165,8 @@ def test_a_request_that_died_half_way_is_made_whole_by_its_repetition(
 
 
 def test_an_asset_goes_when_its_time_is_over(world: World, client: Client) -> None:
-    asset = world.assets.create(replace(an_upload(client.id), retain_hours=2)).asset
+    ready = world.ready_asset(client.id)
+    asset = world.asset_store.save(replace(ready, retain_until=world.clock.now() + timedelta(hours=2)))
     world.clock.advance(2 * 3600 - 1)
     assert world.housekeeping.tidy().retired == 0
     world.clock.advance(2)

@@ -1,14 +1,28 @@
 """Where a job runs: the table, its factors, and what happens where a lane has no room."""
 
+import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpu_container.engine.models import model_names
 from infra.config import MEASURED_SPEEDS
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job, JobStatus
-from lambdas.core.routing import Lane, TooLongError, Work, estimate_s, fitting, in_order
+from lambdas.core.routing import (
+    MAX_PARTS,
+    MIN_LAST_PART,
+    Lane,
+    LaneSpeed,
+    TooLongError,
+    Work,
+    estimate_s,
+    fitting,
+    in_order,
+    parts_of,
+)
 from lambdas.core.services.failures import LANE_DIED, NO_CAPACITY, classify
 from lambdas.core.workflow import GPU_START_LIMIT_S
 from tests.unit.core.executions import Lane as Worker
@@ -28,6 +42,8 @@ def work(duration_s: float, *, model: str = "dfn3", channels: int = 1) -> Work:
         ({Lane.GPU, Lane.CPU}, False, (Lane.CPU, Lane.GPU)),
         ({Lane.GPU}, False, (Lane.GPU,)),
         ({Lane.CPU}, False, (Lane.CPU,)),
+        ({Lane.GPU, Lane.CPU, Lane.CPU_FAN_OUT}, True, (Lane.GPU, Lane.CPU, Lane.CPU_FAN_OUT)),
+        ({Lane.GPU, Lane.CPU_FAN_OUT}, False, (Lane.CPU_FAN_OUT, Lane.GPU)),
     ],
 )
 def test_a_warm_gpu_comes_first_and_a_cold_one_last(able: set[Lane], warm: bool, expected: tuple[Lane, ...]) -> None:
@@ -43,15 +59,43 @@ def test_estimates_add_up() -> None:
 
 
 def test_a_lecture_fits_into_a_function_and_a_day_into_nothing() -> None:
-    assert fitting(work(2 * HOUR_S), MEASURED_SPEEDS) == {Lane.CPU, Lane.GPU}
-    assert fitting(work(8 * HOUR_S), MEASURED_SPEEDS) == {Lane.GPU}
+    assert in_order(fitting(work(2 * HOUR_S), MEASURED_SPEEDS), gpu_is_warm=False)[0] is Lane.CPU
+    assert in_order(fitting(work(4 * HOUR_S), MEASURED_SPEEDS), gpu_is_warm=False) == (Lane.CPU_FAN_OUT, Lane.GPU)
+    assert fitting(work(9 * HOUR_S), MEASURED_SPEEDS) == {Lane.GPU}
     with pytest.raises(TooLongError, match="too long"):
         fitting(work(24 * HOUR_S), MEASURED_SPEEDS)
 
 
 def test_an_avoided_lane_is_taken_only_where_there_is_no_other() -> None:
     assert fitting(work(60), MEASURED_SPEEDS, avoided=(Lane.GPU,)) == {Lane.CPU}
-    assert fitting(work(8 * HOUR_S), MEASURED_SPEEDS, avoided=(Lane.GPU,)) == {Lane.GPU}
+    assert fitting(work(9 * HOUR_S), MEASURED_SPEEDS, avoided=(Lane.GPU,)) == {Lane.GPU}
+
+
+def test_of_a_fan_out_the_longest_function_counts() -> None:
+    speed = LaneSpeed(
+        {"dfn3": 0.1}, {"dfn3": 0.2}, dereverb=0.1, report=0.02, codecs=0.01, limit_s=600, part_s=1000, decode=0.005
+    )
+    # The longest part is a quarter longer, and its decoding begins with the file.
+    assert estimate_s(work(10_000), speed) == pytest.approx(1250 * 0.2 + 10_000 * 0.005)
+    # The assembly has all of the file.
+    assert estimate_s(work(39_000), speed) == pytest.approx(39_000 * 0.03)
+    # More than forty parts are longer ones.
+    assert estimate_s(work(80_000), replace(speed, report=0, codecs=0)) == pytest.approx(2500 * 0.2 + 80_000 * 0.005)
+    # What is one part has nothing to share out.
+    assert estimate_s(work(1000), speed) == math.inf
+
+
+@given(duration_s=st.floats(0, 1e6), part_s=st.integers(3, 7200))
+def test_parts_make_a_whole_and_none_is_tiny(duration_s: float, part_s: int) -> None:
+    parts = parts_of(duration_s, part_s)
+    assert 1 <= len(parts) <= MAX_PARTS
+    assert [part.number for part in parts] == list(range(len(parts)))
+    assert [part.start_s for part in parts] == [0, *(part.end_s for part in parts[:-1])]
+    assert parts[-1].end_s is None
+    lengths = [(part.end_s or max(duration_s, part.start_s)) - part.start_s for part in parts]
+    if len(parts) > 1:
+        assert min(lengths) >= MIN_LAST_PART * max(lengths[:-1])
+        assert max(lengths) <= (1 + MIN_LAST_PART) * max(part_s, math.ceil(duration_s / MAX_PARTS))
 
 
 @pytest.fixture
@@ -97,6 +141,40 @@ def test_a_file_too_long_for_all_is_refused_in_so_many_words(world: World) -> No
     failure = classify(type(refused.value).__name__, str(refused.value))
     assert world.execution.fail(ref_of(job), failure) is JobStatus.FAILED
     assert world.job(job).error_code == "input_too_long"
+
+
+@pytest.fixture
+def fanned_out(world: World) -> World:
+    world.warmth.warm = False
+    world.speeds[Lane.CPU_FAN_OUT] = replace(world.speeds[Lane.CPU], part_s=1800)
+    return world
+
+
+def test_a_file_too_long_for_a_function_is_shared_out_before_a_gpu_is_woken(fanned_out: World) -> None:
+    job = dispatched(fanned_out, duration_s=2 * HOUR_S)
+    assert job.lane is Lane.CPU_FAN_OUT
+    (order,) = fanned_out.fan_out.orders
+    assert [(part.start_s, part.end_s) for part in order.parts] == [
+        (0, 1800),
+        (1800, 3600),
+        (3600, 5400),
+        (5400, None),
+    ]
+    assert order.wet is not None
+
+
+def test_only_the_lane_that_works_in_parts_gets_parts(fanned_out: World) -> None:
+    fanned_out.fan_out.refuse()
+    assert dispatched(fanned_out, duration_s=2 * HOUR_S).lane is Lane.GPU
+    assert [order.parts for order in fanned_out.backend.orders] == [()]
+
+
+def test_a_fan_out_that_died_is_left_for_another_lane(fanned_out: World) -> None:
+    job = dispatched(fanned_out, duration_s=2 * HOUR_S)
+    fanned_out.execution.fail(ref_of(job), classify(LANE_DIED, "FAILED"))
+    fanned_out.admission.admit([job.client_id])
+    fanned_out.dispatch.dispatch(ref_of(fanned_out.job(job)), "token-2")
+    assert (fanned_out.job(job).attempt, fanned_out.job(job).lane) == (2, Lane.GPU)
 
 
 def test_an_endpoint_that_refuses_loses_the_job_to_the_cpu(world: World) -> None:

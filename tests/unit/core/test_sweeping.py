@@ -1,16 +1,17 @@
 """What the minute's sweep finds, and that it finds everything."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from gpu_container.contract import ErrorCode
+from gpu_container.contract import ErrorCode, WorkFailure
 from lambdas.core.errors import TransientError
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.routing import Lane as RoutedLane
 from lambdas.core.services.failures import NO_CAPACITY, WORKER_LOST
 from lambdas.core.services.housekeeping import LEASE_LIFETIME
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S
+from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, Patience
 from tests.unit.core.executions import Execution, Executions, Lane
 from tests.unit.world import World
 
@@ -126,6 +127,45 @@ def test_a_lane_that_works_says_nothing_of_another(world: World) -> None:
         world.clock.advance(60)
         world.lane_log.beat(RoutedLane.CPU, world.clock.now())
     assert world.sweep.sweep().failed == 1
+
+
+def test_a_drill_waits_less(world: World) -> None:
+    _, execution = dispatched(world)
+    hasty = replace(world.sweep, patience=Patience().times(0.25))
+    Lane(world).beat(world.backend.orders[0])
+    world.clock.advance(HEARTBEAT_TIMEOUT_S * 0.25 + 1)
+    assert world.sweep.sweep().failed == 0
+    assert hasty.sweep().failed == 1
+    assert execution.is_running
+
+
+def test_a_fan_out_may_be_silent_while_its_execution_runs(world: World) -> None:
+    """Parts that wait for room beat no more than an endpoint that starts; its execution knows what becomes of them."""
+    _, execution = dispatched(world)
+    Lane(world).beat(world.backend.orders[0])
+    location = world.attempts.get(execution.name)
+    assert location is not None
+    assert location.output_location is not None
+    world.answers.watched.add(location.output_location)
+    world.clock.advance(GPU_START_LIMIT_S + 1)
+    assert world.sweep.sweep().beaten == 1
+    world.answers.watched.clear()
+    assert world.sweep.sweep().failed == 1
+
+
+def test_a_fan_outs_failure_whose_event_was_lost_keeps_its_code(world: World) -> None:
+    job, execution = dispatched(world)
+    attempt = world.attempts.get(execution.name)
+    assert attempt is not None
+    assert attempt.output_location is not None
+    failure = WorkFailure(
+        job_id=job.id, attempt=1, error_code=ErrorCode.INPUT_CORRUPT, message="broken frame", retryable=False
+    )
+    world.answers.documents[attempt.output_location] = failure.model_dump_json().encode()
+    world.clock.advance(SILENT_S)
+    assert world.sweep.sweep().completed == 1
+    assert execution.token is not None
+    assert world.tasks.answers[execution.token] == ("input_corrupt", "broken frame")
 
 
 def test_executions_are_asked_for_only_where_no_task_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

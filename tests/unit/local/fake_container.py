@@ -17,7 +17,10 @@ class Handler(BaseHTTPRequestHandler):
         if order.get("crash"):
             os._exit(9)
         time.sleep(order.get("seconds", 0))
-        self._answer(order.get("status", 200), {"order": order, "headers": dict(self.headers)})
+        self._answer(
+            order.get("status", 200),
+            {"order": order, "headers": dict(self.headers), "greeting": os.environ.get("GREETING")},
+        )
 
     def log_message(self, *_: Any) -> None:
         pass

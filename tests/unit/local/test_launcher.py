@@ -10,7 +10,7 @@ import pytest
 
 from infra.outputs import Output
 from scripts.local import launcher, logs, observe, processes
-from scripts.local.paths import Cloud, LauncherError
+from scripts.local.paths import Cloud, LauncherError, outputs_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -76,9 +76,9 @@ def test_data_of_a_running_cloud_is_not_deleted(cloud: Cloud) -> None:
 
 def test_the_outputs_of_a_cloud_that_never_ran(cloud: Cloud) -> None:
     with pytest.raises(LauncherError, match="make up"):
-        launcher.outputs_of(cloud)
+        outputs_of(cloud)
     cloud.outputs_file.write_text('{"TableName": "jobs"}')
-    assert launcher.outputs_of(cloud)[Output.TABLE_NAME] == "jobs"
+    assert outputs_of(cloud)[Output.TABLE_NAME] == "jobs"
 
 
 def test_status_of_a_cloud_half_up(cloud: Cloud) -> None:

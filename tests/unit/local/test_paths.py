@@ -34,3 +34,15 @@ def test_a_gpu_is_there_unless_somebody_wants_none() -> None:
     assert not Cloud.from_environment({"CLEARTAKE_GPU_BACKEND": "none"}).has_gpu
     with pytest.raises(LauncherError, match="sagemaker or none, not 'cuda'"):
         Cloud.from_environment({"CLEARTAKE_GPU_BACKEND": "cuda"})
+
+
+def test_a_drill_shortens_the_timers_and_nothing_else() -> None:
+    assert Cloud.from_environment({}).context == {}
+    drill = Cloud.from_environment({"CLEARTAKE_TIMER_SCALE": "0.25", "CLEARTAKE_GPU_BACKEND": "none"})
+    assert drill.context == {"gpuBackend": "none", "timerScale": "0.25"}
+
+
+@pytest.mark.parametrize("scale", ["0", "2", "-1", "soon", "nan"])
+def test_timers_are_never_lengthened(scale: str) -> None:
+    with pytest.raises(LauncherError, match="CLEARTAKE_TIMER_SCALE"):
+        Cloud.from_environment({"CLEARTAKE_TIMER_SCALE": scale})

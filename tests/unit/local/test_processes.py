@@ -125,7 +125,15 @@ def test_the_log_of_the_start_before_is_kept_once(cloud: Cloud) -> None:
     assert processes.tail(cloud.logs / "one.log") == "hello"
 
 
-def test_a_taken_port_names_the_remedy() -> None:
+def test_a_port_that_a_killed_process_still_keeps_is_waited_for() -> None:
+    kept = socket.create_server(("127.0.0.1", 0))
+    port = kept.getsockname()[1]
+    threading.Timer(0.2, kept.close).start()
+    processes.require_free_port(port, "CLEARTAKE_PORT", "edge")
+
+
+def test_a_taken_port_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PORT_KEPT_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LauncherError, match=rf"Port {port} \(edge\) is taken.*CLEARTAKE_PORT=\d+ make up"):

@@ -145,6 +145,13 @@ def test_success_is_filed_and_published(endpoint: Endpoint, topics: Topics) -> N
     }
 
 
+def test_the_container_gets_its_models_environment(endpoint: Endpoint, topics: Topics) -> None:
+    with simulated(replace(endpoint, environment={"GREETING": "hello"})) as client:
+        accepted = client.invoke({})
+        topics.next_message()
+    assert stored(accepted["OutputLocation"])["greeting"] == "hello"
+
+
 @pytest.mark.parametrize(("status", "side"), [(400, "client"), (500, "server")])
 def test_failure_is_filed_and_published(endpoint: Endpoint, topics: Topics, status: int, side: str) -> None:
     with simulated(endpoint) as client:

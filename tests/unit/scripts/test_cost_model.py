@@ -8,7 +8,7 @@ import pytest
 
 from lambdas.core.costs import Prices, busy_usd_per_s, usd_per_audio_hour
 from lambdas.core.routing import Lane
-from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT
+from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT, FAN_OUT
 from scripts import cost_model
 from scripts.cost_model import Assumptions, Engine, Inputs
 
@@ -29,6 +29,7 @@ ROUND = Inputs(
         network_cpu_s=MappingProxyType({"dfn3 mono": 0.01, "dfn3-hq mono": 0.04}),
         report_cpu_s=0.02,
         codec_cpu_s=0.02,
+        decode_cpu_s=0.001,
         fan_out_warm_up_s=10.0,
     ),
     assumptions=Assumptions(
@@ -39,8 +40,9 @@ ROUND = Inputs(
         gpu_network_speed=200.0,
         gpu_wake_s=600.0,
         gpu_linger_s=1200.0,
-        chunk_s=600.0,
-        transitions_per_chunk=3.0,
+        fan_out_file_h=2.0,
+        part_s=600.0,
+        transitions_per_part=3.0,
         gb_per_audio_hour=0.1,
         copies=2.0,
         wet_gb_per_audio_hour=0.3,
@@ -59,10 +61,13 @@ def test_the_cpu_lane_pays_for_its_cpu_seconds_and_for_those_it_idles() -> None:
     assert cost_model.cpu_lane_usd(ROUND, MODEL, report=False) == pytest.approx(0.00864)
 
 
-def test_the_map_adds_warm_up_transitions_and_requests() -> None:
-    # Six chunks, each 10 s x 0.01 of network again, and 3 x 1e-5 + 1e-6 + 1e-6 + 1e-5 of requests.
-    assert cost_model.fan_out_overhead_usd(ROUND, MODEL) == pytest.approx(0.6 * 4e-5 + 6 * 4.2e-5)
-    assert cost_model.fan_out_usd(ROUND, MODEL) == pytest.approx(0.0072 + 0.000276)
+def test_parts_add_decoding_warm_up_transitions_and_requests() -> None:
+    # Six parts an hour: each decodes 3300 s before it on average, and has 10 s x 0.01 of network again; the assembly
+    # decodes the hour. 6 x 3.3 + 6 x 0.1 + 3.6 = 24 CPU seconds at 4e-5, half of them busy.
+    machine = cost_model.transitions(FAN_OUT) * 1e-5 / 2
+    overhead = 24 * 4e-5 * 2 + 6 * 4.2e-5 + machine
+    assert cost_model.fan_out_overhead_usd(ROUND, MODEL) == pytest.approx(overhead)
+    assert cost_model.fan_out_usd(ROUND, MODEL) == pytest.approx(0.0144 + overhead)
 
 
 def test_the_slower_of_a_gpu_and_its_cpus_sets_its_speed() -> None:
@@ -79,10 +84,11 @@ def test_a_wake_is_shared_by_what_it_serves() -> None:
 
 
 def test_the_backlog_that_pays_a_wake() -> None:
-    assert cost_model.break_even_audio_hours(ROUND, MODEL) is None  # 0.01 warm, 0.0075 fanned out
+    busy = replace(ROUND, assumptions=replace(ROUND.assumptions, lambda_efficiency=1.0))
+    assert cost_model.break_even_audio_hours(busy, MODEL) is None  # 0.01 warm, 0.0072 in functions
     fast = replace(ROUND, assumptions=replace(ROUND.assumptions, gpu_vcpus=16))
-    # 200x: 0.005 warm, 0.007476 fanned out.
-    assert cost_model.break_even_audio_hours(fast, MODEL) == pytest.approx(0.5 / 0.002476, rel=1e-3)
+    # 200x: 0.005 warm, 0.0144 in functions.
+    assert cost_model.break_even_audio_hours(fast, MODEL) == pytest.approx(0.5 / 0.0094)
 
 
 def test_storage_is_gigabyte_months() -> None:
@@ -101,7 +107,11 @@ def test_transitions_are_counted_from_the_tables_of_steps() -> None:
 def test_the_metric_shares_an_instance_between_what_it_works_on() -> None:
     prices = Prices(gpu_instance_usd_per_h=MappingProxyType({"gpu": 3.6}), lambda_x86_usd_per_gb_s=1e-5)
     usd_per_s = busy_usd_per_s(gpu_instance_type="gpu", gpu_concurrency=4, prices=prices)
-    assert usd_per_s == {Lane.GPU: pytest.approx(0.00025), Lane.CPU: pytest.approx(1e-4)}
+    assert usd_per_s == {
+        Lane.GPU: pytest.approx(0.00025),
+        Lane.CPU: pytest.approx(1e-4),
+        Lane.CPU_FAN_OUT: None,
+    }
     assert busy_usd_per_s(gpu_instance_type="unknown", gpu_concurrency=4, prices=prices)[Lane.GPU] is None
     assert usd_per_audio_hour(usd_per_s=1e-4, work_s=60, audio_s=1800) == pytest.approx(0.012)
 

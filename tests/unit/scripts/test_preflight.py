@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from gpu_container.model_files import entries
 from infra.config import Config
 from scripts import preflight
 from scripts.cli.preflight import line
@@ -17,11 +18,18 @@ from scripts.preflight import BOOTSTRAP_PARAMETER, Finding, Level, inspect, is_r
 REGION = "eu-central-1"
 CONFIG = Config()
 
+MODELS = entries().values()
+REGISTRY = f"123456789012.dkr.ecr.{REGION}.amazonaws.com"
+IMAGE = f"{REGISTRY}/cleartake@sha256:{'c' * 64}"
+
 Clients = Callable[..., Callable[[str], Any]]
 
 
 def quota(name: str, value: float) -> dict[str, Any]:
     return {"QuotaName": name, "QuotaCode": "L-1", "Value": value}
+
+
+BUILDS = quota("Concurrently running builds for Linux/Medium environment", 1.0)
 
 
 @pytest.fixture
@@ -35,23 +43,28 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Clients:
         answers = {
             "identity": {"Account": "123456789012", "Arn": "arn:aws:sts::123456789012:assumed-role/deployer/me"},
             "bootstrap": {"Parameter": {"Name": BOOTSTRAP_PARAMETER, "Value": "27"}},
-            "quotas": {"Quotas": [quota("other", 1.0), quota("ml.g4dn.xlarge for endpoint usage", 2.0)]},
+            "quotas": {"Quotas": [quota("other", 1.0), quota("ml.g4dn.xlarge for endpoint usage", 2.0), BUILDS]},
             "lambda": {"AccountLimit": {"ConcurrentExecutions": 1000}},
+            "mirror": {"Contents": [{"Key": f"models/{entry['file']}"} for entry in MODELS if "file" in entry]},
+            "images": {"imageDetails": []},
         } | changes
         calls = {
             "sts": ("get_caller_identity", answers["identity"]),
             "ssm": ("get_parameter", answers["bootstrap"]),
             "service-quotas": ("list_service_quotas", answers["quotas"]),
             "lambda": ("get_account_settings", answers["lambda"]),
+            "s3": ("list_objects_v2", answers["mirror"]),
+            "ecr": ("describe_images", answers["images"]),
         }
 
         def client_of(service: str) -> Any:
             client: Any = boto3.client(service)  # type: ignore[call-overload]
             stubber, (method, answer) = Stubber(client), calls[service]
-            if isinstance(answer, str):
-                stubber.add_client_error(method, answer, f"{answer}, says AWS")
-            else:
-                stubber.add_response(method, answer)
+            for _ in range(2):  # two images are two questions
+                if isinstance(answer, str):
+                    stubber.add_client_error(method, answer, f"{answer}, says AWS")
+                else:
+                    stubber.add_response(method, answer)
             stubber.activate()
             return client
 
@@ -87,7 +100,7 @@ def test_without_credentials_only_that_is_asked_and_the_remedy_is_named(account:
     findings = inspect(account(identity="ExpiredToken"), CONFIG, region=REGION)
     assert not is_ready(findings)
     assert "aws sso login" in found(findings, "credentials").remedy
-    assert {finding.name for finding in findings} == {"region", "credentials", "docker"}
+    assert {finding.name for finding in findings} == {"region", "credentials"}
 
 
 def test_no_region(account: Clients) -> None:
@@ -143,14 +156,56 @@ def test_a_new_accounts_ten_functions_at_once_are_too_few(account: Clients) -> N
 
 
 @pytest.mark.parametrize("state", [{"path": None}, {"answers": False}])
-def test_docker_is_needed_and_must_answer(
+def test_docker_is_needed_only_where_it_builds_and_must_answer_there(
     account: Clients, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any]
 ) -> None:
     clients = account()
     docker(monkeypatch, **state)
-    findings = inspect(clients, CONFIG, region=REGION)
+    assert is_ready(inspect(clients, CONFIG, region=REGION))
+    findings = inspect(clients, Config(image="local"), region=REGION)
     assert found(findings, "docker").level is Level.FAIL
     assert not is_ready(findings)
+
+
+@pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        (CONFIG, {"gpu quota", "codebuild"}),
+        (Config(gpu_backend="none"), {"codebuild"}),
+        (Config(gpu_backend="none", models_mirror="s3://ours/models/"), {"codebuild", "mirror"}),
+        (Config(gpu_backend="none", image="local"), {"docker"}),
+        (Config(gpu_backend="none", image=IMAGE), {"images"}),
+        (Config(image=IMAGE, gpu_image=IMAGE), {"gpu quota", "images"}),
+    ],
+)
+def test_only_what_will_be_used_is_asked_for(account: Clients, config: Config, asked: set[str]) -> None:
+    findings = inspect(account(), config, region=REGION)
+    assert {finding.name for finding in findings} == {"region", "credentials", "bootstrap", "lambda"} | asked
+    assert {finding.level for finding in findings} == {Level.OK}
+
+
+@pytest.mark.parametrize(("value", "level"), [(0.0, Level.FAIL), (1.0, Level.OK)])
+def test_one_build_at_a_time_is_enough(account: Clients, value: float, level: Level) -> None:
+    quotas = {"Quotas": [{**BUILDS, "Value": value}]}
+    config = Config(gpu_backend="none")
+    assert found(inspect(account(quotas=quotas), config, region=REGION), "codebuild").level is level
+
+
+def test_a_mirror_that_lacks_files_is_named_and_one_that_cannot_be_read_keeps_one_from_deploying(
+    account: Clients,
+) -> None:
+    config = Config(gpu_backend="none", models_mirror="s3://ours/models/")
+    lacking = found(inspect(account(mirror={}), config, region=REGION), "mirror")
+    assert (lacking.level, lacking.remedy) == (Level.WARN, "make models-mirror TO=s3://ours/models/")
+    assert found(inspect(account(mirror="AccessDenied"), config, region=REGION), "mirror").level is Level.FAIL
+
+
+@pytest.mark.parametrize(
+    ("image", "answer"), [(IMAGE, "ImageNotFoundException"), (IMAGE.replace(REGION, "us-east-1"), {"imageDetails": []})]
+)
+def test_a_named_image_must_be_there_and_in_this_region(account: Clients, image: str, answer: Any) -> None:
+    config = Config(gpu_backend="none", image=image)
+    assert found(inspect(account(images=answer), config, region=REGION), "images").level is Level.FAIL
 
 
 def test_a_remedy_stands_below_its_finding() -> None:

@@ -14,7 +14,9 @@ from moto import mock_aws
 from gpu_container.contract import (
     AudioFacts,
     EnhancementReport,
+    ErrorCode,
     ObjectRef,
+    PartOrder,
     ProgressKey,
     ReportLevel,
     ReportWarning,
@@ -23,8 +25,9 @@ from gpu_container.contract import (
     WorkOrder,
 )
 from gpu_container.engine.byte_io import ByteSink, ByteSource
+from gpu_container.engine.errors import EngineError
 from gpu_container.engine.pipeline import Enhanced, Pictures
-from gpu_container.engine.wet import WetStore
+from gpu_container.engine.wet import WetParts, WetStore
 from gpu_container.serving.clients import Clients, make_clients
 from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.settings import ServingSettings
@@ -63,14 +66,26 @@ class FakeEngine:
     version: str = "1"
 
     def enhance(
-        self, order: WorkOrder, source: ByteSource, sink: ByteSink, *, model: Any, wet: WetStore | None, **hooks: Any
+        self,
+        order: WorkOrder,
+        source: ByteSource,
+        sink: ByteSink,
+        *,
+        model: Any,
+        wet: WetStore | WetParts | None,
+        **hooks: Any,
     ) -> Enhanced:
         self.calls += 1
         speech = source.read_at(0, source.size_bytes)
         sink.write_at(0, b"enhanced:" + speech)
         if self.during:
             self.during(Call(**hooks))
-        reused = bool(wet) and self._take_or_keep(wet, speech)
+        if isinstance(wet, WetParts):
+            reused = all(self._is_kept(store) for _, store in wet.stores)
+            if not reused:
+                raise EngineError(ErrorCode.ENGINE_FAILED, "a part is missing")
+        else:
+            reused = bool(wet) and self._take_or_keep(wet, speech)
         self.computed += not reused
         report = EnhancementReport(
             model=order.model,
@@ -85,8 +100,25 @@ class FakeEngine:
         is_full = order.report is ReportLevel.FULL
         return Enhanced(report, Pictures(b"spectrogram", b"waveform", peaks) if is_full else None)
 
+    def enhance_part(
+        self, order: PartOrder, source: ByteSource, *, model: Any, wet: WetStore, is_cancelled: Callable[[], bool]
+    ) -> int:
+        if self._is_kept(wet):
+            return 0
+        self.calls += 1
+        if self.during:
+            self.during(Call(lambda *_: None, is_cancelled))
+        with wet.keep() as sink:
+            sink.write_at(0, f"part {order.part.number}: ".encode() + source.read_at(0, source.size_bytes))
+        return 1
+
     def wet_version(self, model: str) -> str:
         return f"{self.version}:{model}"
+
+    @staticmethod
+    def _is_kept(wet: WetStore) -> bool:
+        with wet.kept() as kept:
+            return kept is not None
 
     @staticmethod
     def _take_or_keep(wet: WetStore, speech: bytes) -> bool:

@@ -92,7 +92,7 @@ def test_our_own_trouble_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: 
 @pytest.fixture
 def handlers(settings: ServingSettings, clients: Clients, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(lambda_handler, "_settings", lambda: settings)
-    monkeypatch.setattr(lambda_handler, "_clients", lambda: clients)
+    monkeypatch.setattr(lambda_handler, "_clients", lambda _: clients)
     monkeypatch.setattr(lambda_handler, "_worker", lambda: worker)
     return lambda_handler
 

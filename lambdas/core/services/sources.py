@@ -1,0 +1,144 @@
+"""Assets whose bytes we fetch: registering them, and fetching.
+
+What is fetched lands where an upload would, and intake takes it from there; what cannot be fetched is told to intake.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from lambdas.core.assets import Asset, object_key_of
+from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError, target_of
+from lambdas.core.errors import DomainError
+from lambdas.core.idempotency import IdempotencyKey
+from lambdas.core.ports import AssetStore, Clock, IdFactory
+from lambdas.core.services.assets import CreateAsset, new_asset, registered
+from lambdas.core.sources import (
+    FETCH_DELAYS_S,
+    FETCH_TIMEOUT_S,
+    MAX_SOURCE_BYTES,
+    UNKNOWN_TYPE,
+    FetchFailure,
+    FetchFailureQueue,
+    FetchQueue,
+    FetchRequest,
+    ObjectSink,
+    SourceErrorCode,
+    SourceReader,
+    content_type_of,
+    name_of,
+)
+
+logger = logging.getLogger(__name__)
+
+OK = 200
+MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that another attempt may better."""
+
+
+@dataclass(frozen=True)
+class CreateFromUrl:
+    """A recording that lies at a URL; without a name it takes the URL's. The rest is as `CreateAsset` has it."""
+
+    client_id: str
+    url: str
+    filename: str | None = None
+    retain_hours: int | None = None
+    idempotency: IdempotencyKey | None = None
+    waiting_job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceService:
+    """Registers what is to be fetched."""
+
+    assets: AssetStore
+    queue: FetchQueue
+    policy: EgressPolicy
+    clock: Clock
+    ids: IdFactory
+
+    def create(self, command: CreateFromUrl) -> Asset:
+        """Register a recording and have it fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
+        target_of(command.url, self.policy)
+        declared = CreateAsset(
+            client_id=command.client_id,
+            filename=command.filename or name_of(command.url),
+            size_bytes=0,
+            content_type=UNKNOWN_TYPE,
+            retain_hours=command.retain_hours,
+            idempotency=command.idempotency,
+            waiting_job_id=command.waiting_job_id,
+        )
+        made = replace(new_asset(declared, self.ids, self.clock), is_fetched=True)
+        asset = registered(self.assets, made)
+        if not asset.is_waiting:
+            return asset
+        try:
+            # Also for a repeated request: who made the asset may have died before this.
+            self.queue.ask(FetchRequest(asset.client_id, asset.id, command.url))
+        except DomainError:
+            if asset is made:
+                self.assets.remove(asset)  # nobody else knows the URL
+            raise
+        return asset
+
+
+class _FailedError(Exception):
+    """An attempt failed; whether another one may help is for the code to say."""
+
+    def __init__(self, code: SourceErrorCode, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.may_pass = may_pass
+
+
+@dataclass(frozen=True)
+class FetchService:
+    """Fetches, knowing nothing of assets but where their bytes belong."""
+
+    source: SourceReader
+    sink: ObjectSink
+    failures: FetchFailureQueue
+    delays_s: Sequence[float] = FETCH_DELAYS_S
+    timeout_s: float = FETCH_TIMEOUT_S
+    max_bytes: int = MAX_SOURCE_BYTES
+
+    def fetch(self, request: FetchRequest, *, tries: int) -> float | None:
+        """Make attempt number ``tries``; returns after how many seconds to try again, None once it is settled."""
+        told = {"asset_id": request.asset_id, "tries": tries}
+        try:
+            size_bytes = self._copy(request)
+        except _FailedError as error:
+            logger.info("not fetched", extra=told | {"code": error.code.value, "reason": str(error)})
+            if error.may_pass and tries <= len(self.delays_s):
+                return self.delays_s[tries - 1]
+            self.failures.tell(FetchFailure(request.client_id, request.asset_id, error.code, str(error)))
+            return None
+        logger.info("fetched", extra=told | {"size_bytes": size_bytes})
+        return None
+
+    def _copy(self, request: FetchRequest) -> int:
+        try:
+            with self.source.stream(request.url, max_bytes=self.max_bytes, timeout_s=self.timeout_s) as found:
+                content_type = content_type_of(found.headers.get("content-type"), name_of(found.url))
+                key = object_key_of(request.client_id, request.asset_id)
+                return self.sink.put(key, content_type, _checked(found))
+        except ForbiddenUrlError as error:
+            raise _FailedError(SourceErrorCode.FORBIDDEN, error.message) from error
+        except TooLargeError as error:
+            raise _FailedError(SourceErrorCode.TOO_LARGE, str(error)) from error
+        except NoAnswerError as error:
+            raise _FailedError(SourceErrorCode.UNREACHABLE, str(error), may_pass=True) from error
+
+
+def _checked(found: Fetched) -> Iterator[bytes]:
+    """Return the body of an answer that has one."""
+    if found.status_code != OK:
+        message, may_pass = f"the source answered {found.status_code}", found.status_code in MAY_PASS
+        raise _FailedError(SourceErrorCode.REFUSED, message, may_pass=may_pass)
+    first = next(found.chunks, b"")
+    if not first:
+        raise _FailedError(SourceErrorCode.EMPTY, "the source is empty")
+    return chain((first,), found.chunks)

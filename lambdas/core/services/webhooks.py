@@ -1,0 +1,209 @@
+"""A client's webhooks: where it is told of what. A secret is returned once, at its making, and never again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lambdas.core.egress import EgressPolicy, target_of
+from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.ports import Clock, IdFactory
+from lambdas.core.webhook_ports import DeliveryQueue, DeliveryRef, DeliveryStore, SecretSealer, WebhookStore
+from lambdas.core.webhooks import (
+    ALL_EVENTS,
+    MAX_DESCRIPTION_LENGTH,
+    MAX_ENDPOINTS,
+    Delivery,
+    DisabledReason,
+    SealedSecret,
+    WebhookEndpoint,
+    checked_secret,
+    event_types_of,
+    new_secret,
+    ping_of,
+)
+
+MAX_LISTED = 100
+
+
+@dataclass(frozen=True)
+class CreateWebhook:
+    """What a client says of a new endpoint; without a secret of its own it gets one."""
+
+    client_id: str
+    url: str
+    event_types: tuple[str, ...] = (ALL_EVENTS,)
+    description: str = ""
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
+class UpdateWebhook:
+    """What a client changes of an endpoint; None leaves it as it is."""
+
+    url: str | None = None
+    event_types: tuple[str, ...] | None = None
+    description: str | None = None
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True)
+class WebhookWithSecret:
+    """An endpoint and its newest secret: the only time that anybody is shown it."""
+
+    endpoint: WebhookEndpoint
+    secret: str
+
+
+@dataclass(frozen=True)
+class WebhookService:
+    """Endpoints of one client at a time; the client's id comes from its credential, never from a body.
+
+    Every method that names an endpoint raises `DomainError` NOT_FOUND where the client has none of that id. The
+    endpoint of a single job goes by the job's id.
+    """
+
+    endpoints: WebhookStore
+    deliveries: DeliveryStore
+    queue: DeliveryQueue
+    sealer: SecretSealer
+    policy: EgressPolicy
+    clock: Clock
+    ids: IdFactory
+
+    def create(self, command: CreateWebhook) -> WebhookWithSecret:
+        """Add an endpoint.
+
+        Raises
+        ------
+        DomainError
+            URL_NOT_ALLOWED, PARAMETER_INVALID, or WEBHOOK_LIMIT where the client has `MAX_ENDPOINTS` already.
+        """
+        if len(self.endpoints.all(command.client_id)) >= MAX_ENDPOINTS:
+            raise DomainError(DomainErrorCode.WEBHOOK_LIMIT, f"a client has at most {MAX_ENDPOINTS} webhooks")
+        return self._add(command, endpoint_id=self.ids.new_id(), is_of_job=False)
+
+    def attach_to_job(self, client_id: str, job_id: str, *, url: str, secret: str | None = None) -> WebhookWithSecret:
+        """Have one job's end told to ``url``, whatever else is told to whom.
+
+        Called before the job is queued: a job may end before its caller is answered. If it is never queued after all,
+        the endpoint is forgotten in time.
+
+        Raises
+        ------
+        DomainError
+            URL_NOT_ALLOWED, PARAMETER_INVALID, or CONFLICT where the job has such an endpoint already.
+        """
+        command = CreateWebhook(client_id, url, secret=secret)
+        return self._add(command, endpoint_id=job_id, is_of_job=True)
+
+    def list(self, client_id: str) -> Sequence[WebhookEndpoint]:
+        """Return the client's endpoints, oldest first, those of single jobs excepted."""
+        return sorted(self.endpoints.all(client_id), key=lambda endpoint: (endpoint.created_at, endpoint.id))
+
+    def show(self, client_id: str, endpoint_id: str) -> WebhookEndpoint:
+        """Return the endpoint."""
+        endpoint = self.endpoints.get(client_id, endpoint_id)
+        if endpoint is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND)
+        return endpoint
+
+    def update(self, client_id: str, endpoint_id: str, changes: UpdateWebhook) -> WebhookEndpoint:
+        """Change the endpoint; raises `DomainError` URL_NOT_ALLOWED or PARAMETER_INVALID."""
+        endpoint = self.show(client_id, endpoint_id)
+        now = self.clock.now()
+        changed = replace(
+            endpoint,
+            url=endpoint.url if changes.url is None else self._checked_url(changes.url),
+            event_types=endpoint.event_types if changes.event_types is None else event_types_of(changes.event_types),
+            description=endpoint.description if changes.description is None else _checked_text(changes.description),
+            updated_at=now,
+        )
+        if changes.enabled is True:
+            changed = changed.enabled(now)
+        elif changes.enabled is False and changed.is_enabled:
+            changed = changed.disabled(DisabledReason.BY_CLIENT, now)
+        return self.endpoints.save(changed)
+
+    def rotate_secret(
+        self, client_id: str, endpoint_id: str, *, secret: str | None = None, keep_previous: bool = True
+    ) -> WebhookWithSecret:
+        """Add a secret; the one before it goes on signing until the next rotation, unless it is dropped at once."""
+        endpoint = self.show(client_id, endpoint_id)
+        plain, sealed = self._sealed(secret, client_id=client_id, endpoint_id=endpoint_id)
+        saved = self.endpoints.save(endpoint.with_secret(sealed, keep_previous=keep_previous))
+        return WebhookWithSecret(saved, plain)
+
+    def delete(self, client_id: str, endpoint_id: str) -> None:
+        """Forget the endpoint; what is still to be delivered to it is discarded."""
+        self.endpoints.remove(self.show(client_id, endpoint_id))
+
+    def send_test(self, client_id: str, endpoint_id: str) -> Delivery:
+        """Have a test event delivered; raises `DomainError` WEBHOOK_DISABLED."""
+        endpoint = self._enabled(client_id, endpoint_id)
+        now = self.clock.now()
+        delivery = Delivery.of(ping_of(endpoint, now=now, nonce=self.ids.new_id()), endpoint, now=now)
+        self.deliveries.add(delivery)
+        self.queue.send(DeliveryRef.of(delivery))
+        return delivery
+
+    def list_deliveries(
+        self, client_id: str, endpoint_id: str, *, limit: int = MAX_LISTED, before: str | None = None
+    ) -> Sequence[Delivery]:
+        """Return the endpoint's deliveries, the newest events first; the next page begins ``before`` the last id."""
+        self.show(client_id, endpoint_id)
+        return self.deliveries.newest(client_id, endpoint_id, limit=min(limit, MAX_LISTED), before=before)
+
+    def show_delivery(self, client_id: str, endpoint_id: str, message_id: str) -> Delivery:
+        """Return one delivery."""
+        delivery = self.deliveries.get(DeliveryRef(client_id, endpoint_id, message_id))
+        if delivery is None:
+            raise DomainError(DomainErrorCode.NOT_FOUND)
+        return delivery
+
+    def redeliver(self, client_id: str, endpoint_id: str, message_id: str) -> Delivery:
+        """Send a message again, under its old id and on a new schedule; raises `DomainError` WEBHOOK_DISABLED."""
+        delivery = self.show_delivery(client_id, endpoint_id, message_id)
+        self._enabled(client_id, endpoint_id)
+        again = self.deliveries.save(delivery.redelivered(self.clock.now()))
+        self.queue.send(DeliveryRef.of(again))
+        return again
+
+    def _add(self, command: CreateWebhook, *, endpoint_id: str, is_of_job: bool) -> WebhookWithSecret:
+        now = self.clock.now()
+        url, event_types = self._checked_url(command.url), event_types_of(command.event_types)
+        description = _checked_text(command.description)
+        plain, sealed = self._sealed(command.secret, client_id=command.client_id, endpoint_id=endpoint_id)
+        endpoint = WebhookEndpoint(
+            id=endpoint_id,
+            client_id=command.client_id,
+            url=url,
+            created_at=now,
+            updated_at=now,
+            description=description,
+            event_types=event_types,
+            secrets=(sealed,),
+            is_of_job=is_of_job,
+        )
+        self.endpoints.add(endpoint)
+        return WebhookWithSecret(endpoint, plain)
+
+    def _checked_url(self, url: str) -> str:
+        target_of(url, self.policy)
+        return url
+
+    def _sealed(self, secret: str | None, *, client_id: str, endpoint_id: str) -> tuple[str, SealedSecret]:
+        plain = new_secret() if secret is None else checked_secret(secret)
+        sealed = self.sealer.seal(plain, client_id=client_id, endpoint_id=endpoint_id)
+        return plain, SealedSecret(sealed, self.clock.now())
+
+    def _enabled(self, client_id: str, endpoint_id: str) -> WebhookEndpoint:
+        endpoint = self.show(client_id, endpoint_id)
+        if not endpoint.is_enabled:
+            raise DomainError(DomainErrorCode.WEBHOOK_DISABLED, "the webhook is disabled")
+        return endpoint
+
+
+def _checked_text(description: str) -> str:
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        message = f"a description has at most {MAX_DESCRIPTION_LENGTH} characters"
+        raise DomainError(DomainErrorCode.PARAMETER_INVALID, message)
+    return description

@@ -1,0 +1,38 @@
+"""What every native route says the same way: answers, their documentation, identifiers."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final, TypeVar
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+
+from lambdas.core.paging import MAX_LIMIT
+from lambdas.dialects.native.protocol import NativeProblem
+
+T = TypeVar("T")
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+
+REFUSALS: Final[dict[int, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": NativeProblem}}}
+    for status in (401, 403, 404, 409, 410, 422, 429)
+}
+
+ResourceId = Annotated[str, Path(description="Identifier, as an earlier answer gave it.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+
+
+def answers(status: int, model: type[Any]) -> dict[int, Any]:
+    """Document what a route answers."""
+    return {status: {"description": HTTPStatus(status).phrase, "content": {JSON: {"model": model}}}, **REFUSALS}
+
+
+def as_json(status: HTTPStatus, body: T, headers: dict[str, str] | None = None) -> Response[T]:
+    """Answer with a document."""
+    return Response(status.value, content_type=JSON, body=body, headers=dict(headers or {}))
+
+
+def elsewhere(url: str) -> Response[str]:
+    """Answer with a short-lived location that nobody keeps."""
+    return Response(HTTPStatus.FOUND.value, body="", headers={"Location": url, "Cache-Control": "no-store"})

@@ -1,0 +1,204 @@
+"""Recordings by URL: registered at once, fetched where an upload would lie, given up with a clear reason."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_container.contract import ProbeResult
+from lambdas.adapters.memory.sources import MemoryFetchQueue, MemorySink, MemorySource
+from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError
+from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.services.enhancements import Wish
+from lambdas.core.services.sources import CreateFromUrl, FetchService, SourceService
+from lambdas.core.sources import (
+    FETCH_DELAYS_S,
+    MAX_NAME_LENGTH,
+    UNKNOWN_TYPE,
+    FetchFailure,
+    FetchRequest,
+    SourceErrorCode,
+    content_type_of,
+    name_of,
+)
+from tests.unit.world import FACTS, World
+
+URL = "https://files.example.com/a/talk%20one.mp3?sig=secret"
+BODY = b"ID3 some bytes"
+
+
+class House(World):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.fetch_queue, self.source, self.sink = MemoryFetchQueue(), MemorySource(), MemorySink()
+        self.sources = SourceService(self.asset_store, self.fetch_queue, EgressPolicy(), self.clock, self.ids)
+        self.submissions = replace(self.submissions, sources=self.sources)
+        self.fetching = FetchService(self.source, self.sink, self.fetch_queue)
+
+    def fetched(self, request: FetchRequest, *, tries: int = 1) -> float | None:
+        return self.fetching.fetch(request, tries=tries)
+
+    def stored(self, asset: Asset) -> Asset:
+        found = self.asset_store.get(asset.client_id, asset.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def answer(status: int = 200, *chunks: bytes, content_type: str = "audio/mpeg; charset=x") -> Fetched:
+    return Fetched(URL, status, {"content-type": content_type}, iter(chunks))
+
+
+def breaking() -> Iterator[bytes]:
+    yield BODY
+    raise NoAnswerError("the answer broke off")
+
+
+def test_what_is_fetched_is_taken_in_like_an_upload(house: House) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert made.asset is not None
+    asset = made.asset.asset
+    assert (asset.filename, asset.status) == ("talk one.mp3", AssetStatus.WAITING_FOR_UPLOAD)
+    assert house.assets.show(client.id, asset.id).upload_url is None
+    (request,) = house.fetch_queue.asked
+    house.source.answers.append(answer(200, BODY[:3], BODY[3:]))
+    assert house.fetched(request) is None
+    assert house.sink.objects == {asset.object_key: (BODY, "audio/mpeg")}
+
+    house.storage.put(asset.object_key, size_bytes=len(BODY), content_type="audio/mpeg")
+    located = house.intake.locate(asset.object_key)
+    assert located is not None
+    assert house.intake.locate(asset.object_key) == located
+    house.intake.mark_ready(located, ProbeResult(facts=FACTS))
+    ready = house.stored(asset)
+    assert (ready.status, ready.size_bytes, ready.content_type) == (AssetStatus.READY, len(BODY), "audio/mpeg")
+    assert house.intake.enqueue(located) == made.job.id
+
+
+def test_the_url_is_kept_nowhere_but_in_the_queue(house: House) -> None:
+    client, _ = house.client()
+    asset = house.sources.create(CreateFromUrl(client.id, URL, filename="mine.mp3"))
+    assert "secret" not in repr(house.stored(asset))
+    assert asset.filename == "mine.mp3"
+
+
+def test_a_forbidden_url_is_refused_at_once(house: House) -> None:
+    with pytest.raises(ForbiddenUrlError):
+        house.sources.create(CreateFromUrl("c1", "https://169.254.169.254/latest"))
+    assert house.fetch_queue.asked == []
+
+
+def test_an_asset_that_cannot_be_asked_for_is_not_left_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_request: FetchRequest) -> None:
+        raise TransientError("no queue")
+
+    monkeypatch.setattr(house.fetch_queue, "ask", refuse)
+    with pytest.raises(DomainError) as raised:
+        house.sources.create(CreateFromUrl("c1", URL))
+    assert raised.value.code is DomainErrorCode.UNAVAILABLE
+    assert house.asset_store.newest("c1", limit=9) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (ForbiddenUrlError("the address is not a public one"), SourceErrorCode.FORBIDDEN),
+        (TooLargeError("more than 7 bytes"), SourceErrorCode.TOO_LARGE),
+        (answer(404), SourceErrorCode.REFUSED),
+        (answer(401, b"who are you"), SourceErrorCode.REFUSED),
+        (answer(304), SourceErrorCode.REFUSED),
+        (answer(200), SourceErrorCode.EMPTY),
+    ],
+)
+def test_what_will_never_come_is_given_up_at_once(
+    house: House, found: Fetched | Exception, code: SourceErrorCode
+) -> None:
+    client, _ = house.client()
+    asset = house.sources.create(CreateFromUrl(client.id, URL))
+    house.source.answers.append(found)
+    assert house.fetched(house.fetch_queue.asked[0]) is None
+    assert house.sink.objects == {}
+    (failure,) = house.fetch_queue.failed
+    assert failure.code is code
+    for _ in range(2):
+        house.intake.mark_unfetched(failure)
+    given_up = house.stored(asset)
+    assert (given_up.status, given_up.error_code) == (AssetStatus.INVALID, code.value)
+    assert "secret" not in (given_up.error_message or "")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NoAnswerError("no answer in time"),
+        lambda: answer(503),
+        lambda: answer(429),
+        lambda: Fetched(URL, 200, {}, breaking()),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_then_given_up(house: House, make: object) -> None:
+    assert callable(make)
+    request, waits = FetchRequest("c1", "a1", URL), []
+    for tries in range(1, len(FETCH_DELAYS_S) + 2):
+        house.source.answers.append(make())
+        waits.append(house.fetched(request, tries=tries))
+    assert waits == [*FETCH_DELAYS_S, None]
+    assert [failure.asset_id for failure in house.fetch_queue.failed] == ["a1"]
+    assert house.sink.objects == {}
+
+
+def test_a_failure_that_comes_late_changes_nothing(house: House) -> None:
+    client, _ = house.client()
+    ready = house.ready_asset(client.id)
+    house.intake.mark_unfetched(FetchFailure(client.id, ready.id, SourceErrorCode.EMPTY, "late"))
+    house.intake.mark_unfetched(FetchFailure(client.id, "unknown", SourceErrorCode.EMPTY, "late"))
+    assert house.stored(ready) == ready
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://e.example/a/b.wav", "b.wav"),
+        ("https://e.example/", "recording"),
+        ("https://e.example", "recording"),
+        ("https://e.example/a/..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ("https://e.example/%E6%97%A5%E6%9C%AC.flac?x=/y.wav", "日本.flac"),
+        ("https://e.example/a%00%0A%22b.wav", "ab.wav"),
+    ],
+)
+def test_the_name_in_a_url(url: str, name: str) -> None:
+    assert name_of(url) == name
+
+
+@given(st.text(max_size=400))
+def test_a_name_is_always_fit_to_be_one(path: str) -> None:
+    try:
+        name = name_of(f"https://e.example/{path}")
+    except ValueError:
+        return
+    assert 0 < len(name) <= MAX_NAME_LENGTH
+    assert name.isprintable()
+    assert not set('/\\"') & set(name)
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "expected"),
+    [
+        ("audio/WAV; x=y", "a.mp3", "audio/wav"),
+        ("application/octet-stream", "a.mp3", "audio/mpeg"),
+        ("text/html", "a.bin", UNKNOWN_TYPE),
+        (None, "a.mp4", "video/mp4"),
+        (None, "recording", UNKNOWN_TYPE),
+        ("audio/\x00x", "a", UNKNOWN_TYPE),
+    ],
+)
+def test_the_media_type_of_an_answer(header: str | None, name: str, expected: str) -> None:
+    assert content_type_of(header, name) == expected

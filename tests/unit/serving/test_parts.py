@@ -1,0 +1,192 @@
+"""Parts of one order: each made once, kept beside one another, taken up by the order itself."""
+
+import io
+import time
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import soundfile as sf
+
+from gpu_container.contract import ErrorCode, ObjectRef, Part, PartOrder, PartResult, WorkFailure, WorkOrder, WorkResult
+from gpu_container.engine.errors import EngineError
+from gpu_container.engine.stft import Real
+from gpu_container.serving import lambda_handler
+from gpu_container.serving.settings import ServingSettings
+from gpu_container.serving.wiring import make_worker
+from gpu_container.serving.worker import PartFailedError, Worker
+from tests.engine.signals import error_db, noisy_voice
+
+from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error
+
+PARTS = (Part(number=0, start_s=0, end_s=5), Part(number=1, start_s=5, end_s=10), Part(number=2, start_s=10))
+
+
+@pytest.fixture
+def whole(order: WorkOrder) -> WorkOrder:
+    """Return an order whose wet track lies in parts."""
+    place = ObjectRef(bucket=BUCKET, key="wet/client/asset/1/dfn3-auto")
+    return order.model_copy(update={"wet": place, "parts": PARTS})
+
+
+def make(worker: Worker, order: WorkOrder, part: Part) -> PartResult:
+    outcome = worker.run_part(PartOrder(order=order, part=part))
+    assert isinstance(outcome, PartResult)
+    return outcome
+
+
+def kept_keys() -> list[str]:
+    listed = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix="wet/").get("Versions", [])
+    return sorted(version["Key"] for version in listed)
+
+
+def test_parts_are_kept_beside_one_another_and_taken_up(worker: Worker, whole: WorkOrder, engine: FakeEngine) -> None:
+    made = [make(worker, whole, part) for part in PARTS]
+    result = worker.run(whole)
+
+    assert [(one.number, one.attempt, one.network_inferences) for one in made] == [(0, 2, 1), (1, 2, 1), (2, 2, 1)]
+    assert kept_keys() == [f"wet/client/asset/1/dfn3-auto.parts/{name}" for name in ("0-5", "10-end", "5-10")]
+    assert isinstance(result, WorkResult)
+    assert result.network_inferences == 0
+
+
+def test_a_part_that_is_kept_costs_nothing(worker: Worker, whole: WorkOrder, engine: FakeEngine) -> None:
+    for expected in (1, 0):
+        assert make(worker, whole, PARTS[1]).network_inferences == expected
+
+    assert engine.calls == 1
+    assert len(kept_keys()) == 1
+
+
+def test_a_part_of_another_engine_is_made_anew(worker: Worker, whole: WorkOrder, engine: FakeEngine) -> None:
+    make(worker, whole, PARTS[0])
+    engine.version = "2"
+
+    assert make(worker, whole, PARTS[0]).network_inferences == 1
+
+
+def test_a_part_keeps_the_task_alive_and_leaves_the_progress(
+    worker: Worker, whole: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
+) -> None:
+    row.put_item(Item={**KEY, "status": "running", "attempt": 2, "progress": 40})
+    engine.during = lambda _: time.sleep(0.2)
+
+    make(worker, whole, PARTS[0])
+
+    item = row.get_item(Key=KEY)["Item"]
+    assert (item["status"], item["progress"]) == ("running", 40)
+    assert item["heartbeat_at"].endswith("Z")
+    assert len(steps.tokens) >= 2
+    assert set(steps.tokens) == {TOKEN}
+
+
+def test_a_part_that_nobody_wants_any_more_ends(
+    worker: Worker, whole: WorkOrder, engine: FakeEngine, steps: FakeStepFunctions
+) -> None:
+    def during(call: Call) -> None:
+        steps.refusal = "TaskTimedOut"
+        deadline = time.monotonic() + 5
+        while not call.is_cancelled():
+            assert time.monotonic() < deadline, "nobody cancelled"
+            time.sleep(0.005)
+        raise EngineError(ErrorCode.CANCELLED, "cancelled")
+
+    engine.during = during
+    outcome = worker.run_part(PartOrder(order=whole, part=PARTS[0]))
+
+    assert isinstance(outcome, WorkFailure)
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.CANCELLED, False)
+    assert kept_keys() == []
+
+
+def test_a_fault_of_the_input_is_a_document(worker: Worker, whole: WorkOrder, engine: FakeEngine) -> None:
+    def during(_: Call) -> None:
+        raise EngineError(ErrorCode.INPUT_CORRUPT, "damaged")
+
+    engine.during = during
+    outcome = worker.run_part(PartOrder(order=whole, part=PARTS[0]))
+
+    assert isinstance(outcome, WorkFailure)
+    assert (outcome.error_code, outcome.retryable, outcome.attempt) == (ErrorCode.INPUT_CORRUPT, False, 2)
+
+
+@pytest.mark.parametrize("trouble", [EngineError(ErrorCode.ENGINE_FAILED, "ours"), ZeroDivisionError("secret")])
+def test_what_a_retry_can_help_is_raised(
+    worker: Worker, whole: WorkOrder, engine: FakeEngine, trouble: Exception
+) -> None:
+    def during(_: Call) -> None:
+        raise trouble
+
+    engine.during = during
+    with pytest.raises(PartFailedError) as caught:
+        worker.run_part(PartOrder(order=whole, part=PARTS[0]))
+
+    assert str(caught.value).startswith("engine_failed: ")
+    assert "secret" not in str(caught.value)
+
+
+def test_storage_that_refuses_a_part_is_tried_again(
+    worker: Worker, whole: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise client_error("SlowDown")
+
+    monkeypatch.setattr(worker.clients.s3, "put_object", refuse)
+    with pytest.raises(PartFailedError, match="storage_failed: upload: SlowDown"):
+        worker.run_part(PartOrder(order=whole, part=PARTS[0]))
+
+
+def test_an_order_whose_part_is_missing_may_be_retried(worker: Worker, whole: WorkOrder) -> None:
+    for part in PARTS[:2]:
+        make(worker, whole, part)
+    outcome = worker.run(whole)
+
+    assert isinstance(outcome, WorkFailure)
+    assert (outcome.error_code, outcome.retryable) == (ErrorCode.ENGINE_FAILED, True)
+
+
+def test_the_function_tells_parts_from_orders(
+    worker: Worker, whole: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lambda_handler, "_worker", lambda: worker)
+
+    parts = [lambda_handler.enhance(PartOrder(order=whole, part=part).model_dump(mode="json"), None) for part in PARTS]
+    result = lambda_handler.enhance({**whole.model_dump(mode="json"), "inference_id": "j-2"}, None)
+
+    assert [PartResult.model_validate(part).number for part in parts] == [0, 1, 2]
+    assert WorkResult.model_validate(result).network_inferences == 0
+
+
+def test_the_engine_itself_in_parts(aws: None, settings: ServingSettings) -> None:
+    voice = noisy_voice(seconds=14.2, rate_hz=48_000)
+    file = io.BytesIO()
+    sf.write(file, voice.T, 48_000, format="WAV", subtype="FLOAT")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="in", Body=file.getvalue())
+    worker = make_worker(settings)
+    alone = WorkOrder(
+        job_id="job",
+        attempt=1,
+        input=ObjectRef(bucket=BUCKET, key="in"),
+        output=ObjectRef(bucket=BUCKET, key="out"),
+        content_type="audio/wav",
+        strength=80,
+        model="dfn3",
+    )
+    expected = _sound(worker.run(alone))
+    whole = alone.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet/it"), "parts": PARTS})
+
+    for part in PARTS:
+        assert make(worker, whole, part).network_inferences > 0
+    result = worker.run(whole)
+
+    assert isinstance(result, WorkResult)
+    assert (result.network_inferences, result.facts.frames) == (0, voice.shape[1])
+    assert error_db(_sound(result), expected) < -40
+
+
+def _sound(result: object) -> Real:
+    assert isinstance(result, WorkResult)
+    body = boto3.client("s3").get_object(Bucket=BUCKET, Key=result.output.key)["Body"].read()
+    samples, _ = sf.read(io.BytesIO(body), dtype="float32", always_2d=True)
+    return np.ascontiguousarray(samples.T)
