@@ -166,10 +166,10 @@ def _sweeping(scene: Scene) -> Iterator[None]:
 
 def _wait_for_ends(scene: Scene, ledger: Ledger, limit_s: float) -> None:
     """Wait until all jobs have ended, or none has come any further within ``limit_s``."""
-    seen: frozenset[Job] = frozenset()
+    seen: dict[str, Job] = {}
     deadline = time.monotonic() + limit_s
-    while not all(order.job_id in _ended(seen) for order in ledger.jobs()):
-        now = frozenset(scene.jobs())
+    while not all(order.job_id in _ended(seen.values()) for order in ledger.jobs()):
+        now = {job.id: job for job in scene.jobs()}
         if now and now != seen:
             seen, deadline = now, time.monotonic() + limit_s
         if time.monotonic() > deadline:

@@ -3,7 +3,7 @@
 from tests.contract.named_tests import NAMED, missing, page, rows
 
 PAGE = page("faults.md")
-NOT_BUILT = {"a spot instance is reclaimed", "a client's webhook is down for a day"}
+NOT_BUILT = {"a spot instance is reclaimed"}
 
 
 def test_every_named_test_exists() -> None:
