@@ -17,7 +17,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load fuzz-api openapi costs sbom lock clean
 .PHONY: synth-all preflight bootstrap diff deploy outputs smoke smoke-endpoint destroy adopt models-mirror
 
 help: ## show the targets
@@ -153,6 +153,11 @@ bench-quality: setup $(QUALITY)/.installed $(if $(DATA),,$(MIXED)/meta.json) ## 
 bench-flow: up ## how long a client waits on this machine
 	$(BIN)/python -m scripts.bench_flow
 
+fuzz-api: up ## call everything with what the API's document allows and what it does not; ARGS="--examples 20"
+	$(BIN)/python -m scripts.fuzz_api $(ARGS)
+
+openapi: setup ## renew docs/openapi.json from the route table
+	$(BIN)/python -m scripts.openapi --write
 bench-fairness: setup ## what one client's long queue costs another, on a cloud of its own
 	$(BIN)/python -m scripts.bench_fairness $(ARGS)
 

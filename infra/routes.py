@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdas.core.workflow import FunctionName
-from lambdas.dialects.registry import DIALECTS, FALLBACK, TOKEN_ROUTE
+from lambdas.dialects.registry import DIALECTS, DOCS_ROUTES, FALLBACK, TOKEN_ROUTE
 
-TOKEN_PATH: Final = TOKEN_ROUTE.path
 FALLBACK_FUNCTION: Final = FALLBACK.function
 """Answers every path that no dialect owns."""
 
@@ -26,6 +25,13 @@ class ApiPrefix:
 
     path: str
     function: FunctionName
+
+
+OWN_ROUTES: Final = (
+    ApiRoute(TOKEN_ROUTE.method, TOKEN_ROUTE.path, FunctionName.TOKEN),
+    *(ApiRoute(route.method, route.path, FunctionName.DOCS) for route in DOCS_ROUTES),
+)
+"""What functions of their own answer; the other methods on these paths are the fallback's."""
 
 
 def api_routes() -> tuple[ApiRoute, ...]:

@@ -123,3 +123,8 @@ def token_function(
         scope, config, Spec(FunctionName.TOKEN, environment, memory_mib=_API_MEMORY_MIB, timeout_s=25)
     )
     return function.allow(grants.table_get(table), grants.key_use(signing_key, "kms:Sign", "kms:GetPublicKey"))
+
+
+def docs_function(scope: Construct, config: Config) -> ServiceFunction:
+    """Make the function that shows the API's document: it has neither settings nor permissions."""
+    return ServiceFunction(scope, config, Spec(FunctionName.DOCS, {}, memory_mib=_API_MEMORY_MIB, timeout_s=25))

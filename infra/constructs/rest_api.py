@@ -12,7 +12,7 @@ from infra.constructs.functions import ServiceFunction
 from infra.constructs.gateway_responses import add_gateway_responses
 from infra.constructs.logs import log_group
 from infra.nag import accept, accept_managed_policy
-from infra.routes import TOKEN_PATH, ApiPrefix, ApiRoute
+from infra.routes import ApiPrefix, ApiRoute
 from lambdas.core.workflow import FunctionName
 
 ACCESS_LOG_FIELDS: Mapping[str, str] = {
@@ -47,6 +47,7 @@ class RestApi(Construct):
         *,
         functions: Mapping[FunctionName, ServiceFunction],
         routes: Iterable[ApiRoute],
+        own_routes: Iterable[ApiRoute],
         prefixes: Iterable[ApiPrefix],
         fallback: FunctionName,
     ) -> None:
@@ -66,8 +67,9 @@ class RestApi(Construct):
             self._add_prefix(prefix)
         for route in routes:
             self._add_route(route)
-        self._add("POST", TOKEN_PATH, FunctionName.TOKEN)
-        self._add(ANY, TOKEN_PATH, fallback)
+        for route in own_routes:
+            self._add(route.method, route.path, route.function)
+            self._add(ANY, route.path, fallback)
         self._add(ANY, "/", fallback)
         self._add(ANY, f"/{PROXY}", fallback)
         add_gateway_responses(self.api)

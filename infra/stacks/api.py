@@ -3,17 +3,16 @@
 from constructs import Construct
 
 from infra.config import Config
-from infra.constructs.api_functions import DialectFunction, token_function
+from infra.constructs.api_functions import DialectFunction, docs_function, token_function
 from infra.constructs.custom_domain import CustomDomain
 from infra.constructs.firewall import Firewall
 from infra.constructs.publish import publish
 from infra.constructs.rest_api import RestApi
 from infra.outputs import Output
-from infra.routes import FALLBACK_FUNCTION, api_prefixes, api_routes
+from infra.routes import FALLBACK_FUNCTION, OWN_ROUTES, api_prefixes, api_routes
 from infra.stacks.base import BaseStack
 from infra.stacks.data import DataStack
 from infra.stacks.engine import EngineStack
-from lambdas.core.workflow import FunctionName
 from lambdas.dialects.registry import DIALECTS
 
 
@@ -41,12 +40,15 @@ class ApiStack(BaseStack):
         }
         self.dialects = tuple(made.api for made in dialects.values())
         self.token = token_function(self, config, table=data.table, signing_key=data.signing_key)
+        self.docs = docs_function(self, config)
         rest = RestApi(
             self,
             "Rest",
             config,
-            functions={name: made.api for name, made in dialects.items()} | {FunctionName.TOKEN: self.token},
+            functions={made.api.name: made.api for made in dialects.values()}
+            | {made.name: made for made in (self.token, self.docs)},
             routes=api_routes(),
+            own_routes=OWN_ROUTES,
             prefixes=api_prefixes(),
             fallback=FALLBACK_FUNCTION,
         )

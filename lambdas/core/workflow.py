@@ -85,6 +85,7 @@ class FunctionName(StrEnum):
     ADOBE_V2_API = "AdobeV2Api"
     NATIVE_API = "NativeApi"
     TOKEN = "Token"  # noqa: S105 - a function's name
+    DOCS = "Docs"
     INTAKE = "Intake"
     PROBE = "Probe"
     ADMIT = "Admit"

@@ -1,7 +1,6 @@
 """What Adobe's two versions have in common: kinds of values, words for the core's words, and refusals."""
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -49,7 +48,7 @@ def _checksum(value: str) -> str:
     try:
         if len(base64.b64decode(value, validate=True)) == 16:
             return value
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         pass
     raise PydanticCustomError("string_pattern_mismatch", "not an MD5", {"pattern": CHECKSUM_PATTERN})
 
@@ -97,7 +96,11 @@ MediaType = Annotated[
 ]
 Md5 = Annotated[
     str | None,
-    Field(strict=True, description="Base64 of the file's MD5. Optional; verified when given."),
+    Field(
+        strict=True,
+        description="Base64 of the file's MD5. Optional; verified when given.",
+        json_schema_extra={"pattern": CHECKSUM_PATTERN},
+    ),
     AfterValidator(lambda value: None if value is None else _checksum(value)),
 ]
 
@@ -193,12 +196,10 @@ def whole_strength(job: Job) -> int:
 
 def answers(status: int, model: type[Any] | None, refusals: Sequence[int]) -> dict[int, Any]:
     """Describe an operation's answers for its document; ``model`` is None where there is no body."""
-    content = {JSON: {"model": model}} if model else None
-    found: dict[int, Any] = {status: {"description": HTTPStatus(status).phrase}}
-    if content:
-        found[status]["content"] = content
-    refused = {"content": {JSON: {"model": AdobeError}}}
-    return found | {code: {"description": HTTPStatus(code).phrase, **refused} for code in refusals}
+    made: dict[str, Any] = {"content": {JSON: {"model": model}}} if model else {}
+    refused: dict[str, Any] = {"content": {JSON: {"model": AdobeError}}}
+    found = {status: made, **dict.fromkeys(refusals, refused)}
+    return {code: {"description": HTTPStatus(code).phrase, **answer} for code, answer in found.items()}
 
 
 def refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors, *, prefix: str = "") -> Response[str]:

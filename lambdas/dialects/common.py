@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -14,6 +14,13 @@ from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.workflow import FunctionName
 
 JSON = "application/json"
+
+Security = tuple[Mapping[str, tuple[str, ...]], ...]
+"""What a call has to carry, as OpenAPI says it: one of these, all the schemes of it."""
+
+TOKEN_AND_CLIENT_ID: Security = ({"token": (), "clientId": ()},)
+TOKEN_OR_API_KEY: Security = ({"token": ()}, {"apiKey": ()})
+
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -34,6 +41,7 @@ class Route:
         return re.fullmatch(pattern, path.rstrip("/")) is not None  # Powertools, too, takes trailing slashes
 
 
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _SUPPOSED = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 _PARTS = re.compile(r"(\{[^}]+\})")
 
@@ -44,6 +52,10 @@ class Dialect:
 
     Attributes
     ----------
+    title, about
+        For the reader of the document: its operations stand under this title, unless they have tags of their own.
+    security
+        What each of its calls carries.
     prefixes
         The path prefixes this dialect owns; whatever is not a route below them is answered in its error format.
     cancels, deletes, uploads_in_parts, has_webhooks, fetches
@@ -54,8 +66,11 @@ class Dialect:
     """
 
     name: str
+    title: str
+    about: str
     function: FunctionName
     prefixes: tuple[str, ...]
+    security: Security
     build: Callable[[Callable[[], Any]], APIGatewayRestResolver]
     cancels: bool = False
     deletes: bool = False
@@ -79,6 +94,18 @@ class Dialect:
     def routes(self) -> tuple[Route, ...]:
         """Return every operation, read from the OpenAPI document."""
         return routes_of(self.build(_no_services))
+
+
+class JsonResolver(APIGatewayRestResolver):
+    """Takes JSON and nothing else: what Powertools would read as a form is as strange to it as any other kind."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_validation=True, json_body_deserializer=from_json)
+
+    def resolve(self, event: Any, context: Any) -> dict[str, Any]:
+        """Answer one API Gateway proxy event."""
+        headers = {name: _not_a_form(name, value) for name, value in (event.get("headers") or {}).items()}
+        return super().resolve({**event, "headers": headers}, context)
 
 
 @lru_cache(maxsize=16)
@@ -113,6 +140,11 @@ def base_url(app: APIGatewayRestResolver, configured: str) -> str:
         return configured.rstrip("/")
     context = app.current_event.request_context
     return f"https://{context.domain_name}/{context.stage}"
+
+
+def _not_a_form(name: str, value: str) -> str:
+    is_form = name.lower() == "content-type" and value.strip().startswith(_FORMS)
+    return f"other than JSON: {value}" if is_form else value
 
 
 def _no_number(text: str) -> NoReturn:

@@ -95,8 +95,10 @@ class Door:
 
     def _not_found(self, app: APIGatewayRestResolver, _error: NotFoundError) -> Response[str]:
         known = (*routes_of(app), *self.also)
-        allowed = sorted({route.method for route in known if route.matches_path(app.current_event.path)})
-        if not allowed:
+        event = app.current_event
+        allowed = sorted({route.method for route in known if route.matches_path(event.path)})
+        # A method that is allowed comes here with characters in its path that Powertools takes for no identifier.
+        if not allowed or event.http_method in allowed:
             return self.refuse(DomainError(DomainErrorCode.NOT_FOUND), ())
         refusal = self.refuse(DomainError(DomainErrorCode.METHOD_NOT_ALLOWED), ())
         refusal.headers["Allow"] = ", ".join(allowed)

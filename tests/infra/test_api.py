@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.routes import FALLBACK_FUNCTION, TOKEN_PATH, api_prefixes, api_routes
+from infra.routes import FALLBACK_FUNCTION, OWN_ROUTES, api_prefixes, api_routes
 from tests.infra.templates import Assembly
 
 
@@ -41,8 +41,7 @@ def _function_id(aws: Assembly, name: str) -> str:
 
 def test_every_route_of_every_dialect_is_there_and_no_other(methods: dict[tuple[str, str], str]) -> None:
     explicit = {key: name for key, name in methods.items() if key[0] != "ANY"}
-    expected = {(route.method, route.path): route.function.value for route in api_routes()}
-    assert explicit == expected | {("POST", TOKEN_PATH): "Token"}
+    assert explicit == {(route.method, route.path): route.function.value for route in (*api_routes(), *OWN_ROUTES)}
 
 
 def test_other_methods_on_a_route_reach_its_dialect(methods: dict[tuple[str, str], str]) -> None:
@@ -58,7 +57,7 @@ def test_every_prefix_has_a_catch_all_and_so_has_the_root(methods: dict[tuple[st
 
 
 def test_only_the_token_route_reaches_the_signer(methods: dict[tuple[str, str], str]) -> None:
-    assert [key for key, name in methods.items() if name == "Token"] == [("POST", TOKEN_PATH)]
+    assert [key for key, name in methods.items() if name == "Token"] == [("POST", "/ims/token/v3")]
 
 
 def test_gateway_answers_are_json_with_the_two_fields(aws: Assembly) -> None:

@@ -56,6 +56,7 @@ IN_PARTS = {"s3:ListMultipartUploadParts", "s3:ListBucket"}
 MAY = {
     FunctionName.ADOBE_API: DIALECT,
     FunctionName.ADOBE_V2_API: DIALECT,
+    FunctionName.DOCS: set(),
     # Cancelling gives a slot back; webhooks' secrets are sealed.
     FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem", "kms:Encrypt"},
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},

@@ -1,5 +1,6 @@
 """One cloud per test, with a container that only pretends to enhance."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -18,7 +19,7 @@ from gpu_container.contract import (
 )
 from lambdas import bootstrap
 from tests.integration.cloud import Cloud, FakeRuntime, RecordingTasks
-from tests.ports.conftest import aws  # noqa: F401 - a fixture
+from tests.ports.conftest import a_region, aws  # noqa: F401 - a fixture
 
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=1, frames=5, duration_s=5 / 48_000)
 GOOD, POISON = b"RIFF good bytes", b"RIFF poison bytes"
@@ -63,6 +64,17 @@ def pretend_work(order: WorkOrder) -> WorkResult | WorkFailure:
 
 @pytest.fixture
 def cloud(aws: None, monkeypatch: pytest.MonkeyPatch) -> Cloud:  # noqa: F811
+    return a_cloud(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_cloud() -> Iterator[Cloud]:
+    """Return one for all tests of a module that leave each other's things alone."""
+    with pytest.MonkeyPatch.context() as patched, a_region(patched):
+        yield a_cloud(patched)
+
+
+def a_cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud(pretend_probe, pretend_work)
     for name, value in cloud.environment.items():
         monkeypatch.setenv(f"CLEARTAKE_{name}", value)

@@ -93,6 +93,7 @@ def test_a_disabled_client_is_shut_out_within_half_a_minute(cloud: Cloud, caller
         ({"content_type": "video/mp4"}, f'"video/mp4" isn\'t part of the enum in {SCHEMA}/properties/content_type'),
         ({"content_type": ["audio/wav"]}, f"{SCHEMA}/properties/content_type expected string, but received Array: "),
         ({"checksum": "abc"}, f"{SCHEMA}/properties/checksum pattern "),
+        ({"checksum": "\u00e9" * 24}, f"{SCHEMA}/properties/checksum pattern "),
         ({"checksum": 1}, f"{SCHEMA}/properties/checksum expected string, but received Integer: 1"),
     ],
 )

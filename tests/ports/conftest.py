@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +72,13 @@ class Stores:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with a_region(monkeypatch):
+        yield
+
+
+@contextmanager
+def a_region(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pretend to be AWS as long as it is open."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)

@@ -6,15 +6,93 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.services.authentication import TokenService
+from lambdas.dialects.common import JSON
 
 logger = logging.getLogger(__name__)
 
 PATH = "/ims/token/v3"
+TAG = "Tokens"
+
+
+class ImsToken(BaseModel):
+    """An access token (RFC 6749, section 5.1)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"access_token": "eyJhbGciOi…", "token_type": "bearer", "expires_in": 86_399}]}
+    )
+
+    access_token: str
+    token_type: Literal["bearer"]
+    expires_in: Annotated[int, Field(description="Seconds that it is good for.")]
+
+
+class ImsRefusal(BaseModel):
+    """Why there is no token (RFC 6749, section 5.2)."""
+
+    error: str
+    error_description: str
+
+
+class ImsTokenRequest(BaseModel):
+    """Form of a request for an access token."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "grant_type": "client_credentials",
+                    "client_id": "4f1c0f0e6d9b4d0f8b1d1c6a5c0e7a11",
+                    "client_secret": "the-secret",
+                    "scope": "openid",
+                }
+            ]
+        }
+    )
+
+    grant_type: Literal["client_credentials"]
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: Annotated[str, Field(min_length=1)]
+    scope: Annotated[str, Field(description="Taken and not looked at.")] = ""
+
+
+SCHEMAS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {model.__name__: model.model_json_schema() for model in (ImsToken, ImsRefusal, ImsTokenRequest)}
+)
+
+
+def _answer(description: str, model: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"description": description, "content": {JSON: {"schema": schema}}}
+
+
+OPERATION: Mapping[str, Any] = MappingProxyType(
+    {
+        "operationId": "createToken",
+        "summary": "Get an access token",
+        "description": "The form's fields may stand in the query instead; a secret is better kept in the form.",
+        "tags": [TAG],
+        "security": [],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/ImsTokenRequest"}}
+            },
+        },
+        "responses": {
+            "200": _answer("OK", ImsToken),
+            "400": _answer("Bad Request", ImsRefusal),
+            "401": _answer("Unauthorized", ImsRefusal),
+        },
+    }
+)
+"""What the OpenAPI document says of it."""
 
 ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
     {
@@ -55,5 +133,5 @@ def _fields(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _json(status: HTTPStatus, body: Mapping[str, object]) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    headers = {"Content-Type": JSON, "Cache-Control": "no-store"}
     return {"statusCode": status.value, "headers": headers, "body": json.dumps(body)}

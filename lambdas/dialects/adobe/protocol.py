@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from lambdas.dialects.adobe_words import (
     AS_WHOLE_NUMBER,
@@ -15,6 +16,42 @@ from lambdas.dialects.adobe_words import (
     Moment,
     Uuid,
 )
+from lambdas.dialects.examples import (
+    ASSET_ID,
+    CREATED_AT,
+    ENHANCEMENT_ID,
+    FILENAME,
+    FINISHED_AT,
+    MD5,
+    MEDIA_TYPE,
+    ORIGIN,
+    SIZE_BYTES,
+    UPDATED_AT,
+    UPLOAD_URL,
+)
+
+_ASSET: JsonDict = {
+    "id": ASSET_ID,
+    "filename": FILENAME,
+    "upload_url": UPLOAD_URL,
+    "status": "waiting_for_upload",
+    "created_at": CREATED_AT,
+    "updated_at": CREATED_AT,
+    "byte_size": SIZE_BYTES,
+    "content_type": MEDIA_TYPE,
+    "checksum": MD5,
+}
+_ENHANCEMENT: JsonDict = {
+    "strength": 90,
+    "id": ENHANCEMENT_ID,
+    "download_url": (f"{ORIGIN}/audio_services/api/assets/{ASSET_ID}/speech_enhancements/{ENHANCEMENT_ID}/download"),
+    "asset_id": ASSET_ID,
+    "requested_processing_at": UPDATED_AT,
+    "finished_processing_at": FINISHED_AT,
+    "status": "succeeded",
+    "model_id": "v1",
+}
+_ASKED = ("filename", "byte_size", "content_type", "checksum")
 
 
 class _Wire(BaseModel):
@@ -24,6 +61,8 @@ class _Wire(BaseModel):
 class AdobeAssetRequest(_Wire):
     """Body of ``POST /audio_services/v1/assets``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{name: _ASSET[name] for name in _ASKED}]})
+
     filename: Filename
     byte_size: ByteSize
     content_type: MediaType
@@ -32,6 +71,8 @@ class AdobeAssetRequest(_Wire):
 
 class AdobeAsset(_Wire):
     """An asset."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ASSET]})
 
     id: Uuid
     filename: str
@@ -47,6 +88,8 @@ class AdobeAsset(_Wire):
 class AdobeSpeechEnhancementRequest(_Wire):
     """Body of ``POST /audio_services/v1/assets/{asset_id}/speech_enhancements``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"strength": 90}]})
+
     strength: Annotated[
         int,
         Field(strict=True, ge=1, le=100, description="Percentage strength of speech enhancement."),
@@ -56,6 +99,8 @@ class AdobeSpeechEnhancementRequest(_Wire):
 
 class AdobeSpeechEnhancement(_Wire):
     """A speech enhancement."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENHANCEMENT]})
 
     strength: int
     id: Uuid

@@ -19,7 +19,7 @@ from lambdas.dialects.adobe.protocol import (
 )
 from lambdas.dialects.adobe.services import AdobeServices
 from lambdas.dialects.adobe_words import answers, refusal
-from lambdas.dialects.common import JSON, Route, base_url, from_json, resource_id
+from lambdas.dialects.common import JSON, JsonResolver, Route, base_url, resource_id
 from lambdas.dialects.door import Door, bearer_token, client_of
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ REFUSALS = (401, 403, 404, 422, 429)
 
 def build(services: Callable[[], AdobeServices]) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
+    app = JsonResolver()
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             app.current_event.headers.get("x-api-key"), bearer_token(app)

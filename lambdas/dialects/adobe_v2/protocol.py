@@ -4,11 +4,48 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from lambdas.dialects.adobe_words import AssetStatusName, ByteSize, Filename, JobStatusName, MediaType, Moment, Uuid
+from lambdas.dialects.examples import (
+    ASSET_ID,
+    CREATED_AT,
+    DOWNLOAD_URL,
+    ENHANCEMENT_ID,
+    FILENAME,
+    FINISHED_AT,
+    MEDIA_TYPE,
+    SIZE_BYTES,
+    UPDATED_AT,
+    UPLOAD_URL,
+)
 
 ASSET_PREFIX = "audio-services:asset:"
 """Of an asset's identifier, where it is an input."""
+
+
+_ASSET: JsonDict = {
+    "id": ASSET_ID,
+    "fileName": FILENAME,
+    "uploadUrl": UPLOAD_URL,
+    "status": "waiting_for_upload",
+    "byteSize": SIZE_BYTES,
+    "mediaType": MEDIA_TYPE,
+    "checksum": None,
+    "updatedAt": CREATED_AT,
+    "createdAt": CREATED_AT,
+}
+_ENHANCEMENT: JsonDict = {
+    "id": ENHANCEMENT_ID,
+    "strength": 90,
+    "modelId": "v1",
+    "assetId": ASSET_ID,
+    "requestedProcessingAt": UPDATED_AT,
+    "finishedProcessingAt": FINISHED_AT,
+    "status": "succeeded",
+    "output": {"url": DOWNLOAD_URL},
+}
+_ASKED = ("fileName", "byteSize", "mediaType")
 
 
 class _Wire(BaseModel):
@@ -18,6 +55,8 @@ class _Wire(BaseModel):
 class AdobeV2AssetRequest(_Wire):
     """Body of ``POST /v2/assets``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{name: _ASSET[name] for name in _ASKED}]})
+
     file_name: Filename
     byte_size: ByteSize
     media_type: MediaType
@@ -25,6 +64,8 @@ class AdobeV2AssetRequest(_Wire):
 
 class AdobeV2Asset(_Wire):
     """An asset."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ASSET]})
 
     id: Uuid
     file_name: str
@@ -48,6 +89,10 @@ class AdobeV2Input(_Wire):
 class AdobeV2SpeechEnhancementRequest(_Wire):
     """Body of ``POST /v2/speech-enhancements``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"strength": 90, "input": {"uploadId": f"{ASSET_PREFIX}{ASSET_ID}"}}]}
+    )
+
     strength: Annotated[
         float,
         Field(
@@ -68,6 +113,8 @@ class AdobeV2Output(_Wire):
 
 class AdobeV2SpeechEnhancement(_Wire):
     """A speech enhancement."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENHANCEMENT]})
 
     id: Uuid
     strength: Annotated[int, Field(ge=1, le=100)]

@@ -18,7 +18,7 @@ from lambdas.dialects.adobe_v2.protocol import (
 )
 from lambdas.dialects.adobe_v2.services import AdobeV2Services
 from lambdas.dialects.adobe_words import answers, refusal
-from lambdas.dialects.common import JSON, from_json, resource_id
+from lambdas.dialects.common import JSON, JsonResolver, resource_id
 from lambdas.dialects.door import Door, bearer_token, client_of
 
 T = TypeVar("T")
@@ -27,15 +27,13 @@ Services = Callable[[], AdobeV2Services]
 ASSETS, ENHANCEMENTS = "/v2/assets", "/v2/speech-enhancements"
 ASSET, ENHANCEMENT = f"{ASSETS}/<id>", f"{ENHANCEMENTS}/<id>"
 
-ASSETS_TAG, ENHANCEMENTS_TAG = "Adobe v2: assets", "Adobe v2: speech enhancements"
-
 AssetId = Annotated[str, Path(description="ID of the desired asset.")]
 EnhancementId = Annotated[str, Path(description="ID of the desired speech enhancement.")]
 
 
 def build(services: Services) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
+    app = JsonResolver()
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             app.current_event.headers.get("x-api-key"), bearer_token(app)
@@ -57,7 +55,6 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         summary="Create an asset",
         description="The answer's `uploadUrl` is where to PUT the file.",
         responses=answers(201, AdobeV2Asset, (401, 403, 422, 429)),
-        tags=[ASSETS_TAG],
     )
     def create_asset(body: Annotated[AdobeV2AssetRequest, Body()]) -> Response[AdobeV2Asset]:
         command = translate.to_create_asset(client_of(app).id, body)
@@ -68,7 +65,6 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="adobeV2GetAsset",
         summary="Show an asset",
         responses=answers(200, AdobeV2Asset, (401, 403, 404, 429)),
-        tags=[ASSETS_TAG],
     )
     def get_asset(id: AssetId) -> Response[AdobeV2Asset]:  # noqa: A002 - the parameter's name in Adobe's document
         return _json(HTTPStatus.OK, translate.from_asset(services().assets.show(client_of(app).id, resource_id(id))))
@@ -79,7 +75,6 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         summary="Delete an asset",
         description="Its speech enhancements are deleted with it.",
         responses=answers(204, None, (401, 403, 404, 429)),
-        tags=[ASSETS_TAG],
     )
     def delete_asset(id: AssetId) -> Response[str]:  # noqa: A002 - see above
         client = client_of(app)
@@ -95,7 +90,6 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         summary="Create a speech enhancement",
         description="Enhances the asset that `input.uploadId` names.",
         responses=answers(202, AdobeV2SpeechEnhancement, (401, 403, 404, 422, 429)),
-        tags=[ENHANCEMENTS_TAG],
     )
     def create_enhancement(
         body: Annotated[AdobeV2SpeechEnhancementRequest, Body()],
@@ -109,7 +103,6 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         operation_id="adobeV2GetSpeechEnhancement",
         summary="Get a speech enhancement",
         responses=answers(200, AdobeV2SpeechEnhancement, (401, 403, 404, 429)),
-        tags=[ENHANCEMENTS_TAG],
     )
     def get_enhancement(id: EnhancementId) -> Response[AdobeV2SpeechEnhancement]:  # noqa: A002 - see above
         client = client_of(app)

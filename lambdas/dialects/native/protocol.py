@@ -1,19 +1,22 @@
 """The native API's wire models: snake case, units in names, every field described for whoever drives it by hand."""
 
 import base64
-import binascii
-from datetime import date, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS
@@ -21,12 +24,33 @@ from lambdas.core.clock import to_text
 from lambdas.core.operations import MEDIA_TYPES
 from lambdas.core.services.uploads import MAX_LINKS
 from lambdas.core.uploads import MAX_PUT_BYTES, MAX_UPLOAD_BYTES
+from lambdas.dialects.native import examples
 
 MAX_RETAIN_HOURS = 24 * 365
 
 Moment = Annotated[
     datetime, PlainSerializer(to_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
+
+
+def _written(value: Any) -> Any:
+    """Pydantic would take a number for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        msg = "not a date as ISO 8601 writes it"
+        raise ValueError(msg)
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        msg = "out of range"
+        raise ValueError(msg) from None
+
+
+Day = Annotated[date, BeforeValidator(_written)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 Model = Literal["dfn3", "dfn3-ll", "dfn3-hq"]
 EnhancementStatus = Literal["waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled"]
 AssetStatusName = Literal["waiting_for_upload", "ready", "invalid"]
@@ -56,7 +80,7 @@ def _digest(value: str, length: int) -> str:
     try:
         if len(base64.b64decode(value, validate=True)) == length:
             return value
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         pass
     msg = f"not the base64 of {length} bytes"
     raise ValueError(msg)
@@ -68,6 +92,7 @@ Filename = Annotated[
         pattern=r"^[^/\\\x00-\x1f\x7f]{1,255}$",
         description="Name of the recording; the result is named after it.",
         examples=["talk.wav"],
+        json_schema_extra={"not": {"enum": [".", ".."]}},
     ),
     AfterValidator(_filename),
 ]
@@ -87,10 +112,42 @@ RetainHours = Annotated[
 ]
 
 
+_LARGE_ONES_COME_IN_PARTS: JsonDict = {
+    "anyOf": [
+        {"properties": {"size_bytes": {"maximum": MAX_PUT_BYTES}}},
+        {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
+    ]
+}
+_SOURCES = {"asset_id": "string", "upload": "object", "url": "object"}
+_EXACTLY_ONE: JsonDict = {
+    "oneOf": [
+        {
+            "properties": {name: {"type": kind if name == given else "null"} for name, kind in _SOURCES.items()},
+            "required": [given],
+        }
+        for given in _SOURCES
+    ]
+}
+_RETENTION_IS_A_NEW_RECORDINGS: JsonDict = {
+    "anyOf": [
+        {"properties": {"retain_hours": {"type": "null"}}},
+        {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
+    ]
+}
+
+
 class _Asked(BaseModel):
     """What a client sends: a field that is not known is a mistake, and strings are no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Md5 = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9+/]{22}==$"}),
+    AfterValidator(lambda value: _digest(value, 16)),
+]
+PartNumber = Annotated[str, Field(pattern="^[1-9][0-9]{0,4}$")]
 
 
 class _Told(BaseModel):
@@ -99,6 +156,8 @@ class _Told(BaseModel):
 
 class NativeUploadRequest(_Asked):
     """A recording that is going to be uploaded."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
 
     filename: Filename
     size_bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES, description="Exact length of the file in bytes.")]
@@ -113,12 +172,18 @@ class NativeUploadRequest(_Asked):
     ]
     checksum_md5: Annotated[
         str | None,
-        Field(description="Base64 of the file's MD5. When given, storage refuses other bytes."),
+        Field(
+            description="Base64 of the file's MD5. When given, storage refuses other bytes.",
+            json_schema_extra={"pattern": "^[A-Za-z0-9+/]{22}==$"},
+        ),
         AfterValidator(lambda value: None if value is None else _digest(value, 16)),
     ] = None
     checksum_sha256: Annotated[
         str | None,
-        Field(description="Base64 of the file's SHA-256. When given, other bytes are refused."),
+        Field(
+            description="Base64 of the file's SHA-256. When given, other bytes are refused.",
+            json_schema_extra={"pattern": "^[A-Za-z0-9+/]{43}=$"},
+        ),
         AfterValidator(lambda value: None if value is None else _digest(value, 32)),
     ] = None
     in_parts: Annotated[
@@ -136,6 +201,8 @@ class NativeUploadRequest(_Asked):
 
 class NativeAssetRequest(NativeUploadRequest):
     """Body of ``POST /v1/assets``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
 
     retain_hours: RetainHours | None = None
 
@@ -162,12 +229,13 @@ class NativeUrlSource(_Asked):
 class NativeSource(_Asked):
     """Where the recording is: exactly one of the fields."""
 
+    model_config = ConfigDict(json_schema_extra=_EXACTLY_ONE)
+
     asset_id: Annotated[str | None, Field(description="An asset that has been uploaded.")] = None
     upload: Annotated[
         NativeUploadRequest | None,
         Field(description="A recording that you upload next; the enhancement starts by itself when it is there."),
     ] = None
-
     url: Annotated[
         NativeUrlSource | None, Field(description="A recording that we fetch; the enhancement starts by itself then.")
     ] = None
@@ -238,6 +306,8 @@ class NativeJobWebhook(_Asked):
 class NativeWebhookRequest(_Asked):
     """Body of ``POST /v1/webhooks``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_REQUEST]})
+
     url: Url
     events: Annotated[tuple[EventName, ...], Field(min_length=1, strict=False, description="What to be told of.")] = (
         "*",
@@ -249,6 +319,8 @@ class NativeWebhookRequest(_Asked):
 class NativeWebhookChanges(_Asked):
     """Body of ``PATCH /v1/webhooks/{webhook_id}``: what is left out stays as it is."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_CHANGES]})
+
     url: Url | None = None
     events: Annotated[tuple[EventName, ...] | None, Field(min_length=1, strict=False)] = None
     description: Description | None = None
@@ -258,12 +330,27 @@ class NativeWebhookChanges(_Asked):
 class NativeSecretRequest(_Asked):
     """Body of ``POST /v1/webhooks/{webhook_id}/secret``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [examples.SECRET_REQUEST, examples.SECRET_REQUEST_OF_ONES_OWN]}
+    )
+
     secret: Secret | None = None
     keep_previous: Annotated[bool, Field(description="Whether the secret before goes on signing meanwhile.")] = True
 
 
 class NativeEnhancementRequest(_Asked):
     """Body of ``POST /v1/enhancements``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                examples.ENHANCEMENT_REQUEST,
+                examples.ENHANCEMENT_REQUEST_OF_ASSET,
+                examples.ENHANCEMENT_REQUEST_OF_URL,
+            ],
+            **_RETENTION_IS_A_NEW_RECORDINGS,
+        }
+    )
 
     source: NativeSource
     strength: Strength
@@ -286,6 +373,8 @@ class NativeEnhancementRequest(_Asked):
 class NativeBatchRequest(_Asked):
     """Body of ``POST /v1/batches``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH_REQUEST]})
+
     items: Annotated[tuple[NativeEnhancementRequest, ...], Field(min_length=1, max_length=MAX_ITEMS, strict=False)]
     reference: Reference | None = None
 
@@ -293,17 +382,22 @@ class NativeBatchRequest(_Asked):
 class NativePartsRequest(_Asked):
     """Body of ``POST /v1/assets/{asset_id}/parts``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PARTS_REQUEST]})
+
     numbers: Annotated[
-        tuple[int, ...],
+        tuple[Annotated[int, Field(ge=1)], ...],
         Field(min_length=1, max_length=MAX_LINKS, strict=False, description="Numbers of the parts, from 1."),
     ]
     md5: Annotated[
-        dict[str, str], Field(description="Part number: base64 of its MD5. When given, storage refuses other bytes.")
+        dict[PartNumber, Md5],
+        Field(description="Part number: base64 of its MD5. When given, storage refuses other bytes."),
     ] = {}
 
 
 class NativeUpload(_Told):
     """Where and how to put the bytes: this method, this URL, exactly these headers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
 
     method: Literal["PUT"]
     url: str
@@ -314,6 +408,8 @@ class NativeUpload(_Told):
 class NativePart(NativeUpload):
     """Where and how to put one part."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PART]})
+
     number: int
     size_bytes: int
 
@@ -321,11 +417,15 @@ class NativePart(NativeUpload):
 class NativeParts(_Told):
     """Links to parts."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PARTS]})
+
     parts: tuple[NativePart, ...]
 
 
 class NativeProgress(_Told):
     """What has arrived of a recording that comes in parts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROGRESS]})
 
     asset_id: str
     part_size_bytes: int
@@ -370,6 +470,8 @@ class NativeFault(_Told):
 class NativeAsset(_Told):
     """A recording."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET, examples.READY_ASSET]})
+
     id: str
     status: AssetStatusName
     filename: str
@@ -401,6 +503,8 @@ class NativeLinks(_Told):
 
 class NativeEnhancement(_Told):
     """An enhancement."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT]})
 
     id: str
     status: EnhancementStatus
@@ -437,6 +541,8 @@ class NativeBatchItem(_Told):
 class NativeBatch(_Told):
     """A batch; it is finished when nothing of it waits or runs."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.BATCH]})
+
     id: str
     created_at: Moment
     reference: str | None
@@ -448,12 +554,16 @@ class NativeBatch(_Told):
 class NativeAssetPage(_Told):
     """Some assets, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET_PAGE]})
+
     items: tuple[NativeAsset, ...]
     next_cursor: str | None
 
 
 class NativeEnhancementPage(_Told):
     """Some enhancements, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT_PAGE]})
 
     items: tuple[NativeEnhancement, ...]
     next_cursor: str | None
@@ -472,12 +582,16 @@ class NativeUsageDay(_Told):
 class NativeUsage(_Told):
     """What was done, by day; days on which nothing ended are left out."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.USAGE]})
+
     days: tuple[NativeUsageDay, ...]
     audio_minutes: float
 
 
 class NativeWebhook(_Told):
     """An address that is told of what happens, signed after Standard Webhooks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK]})
 
     id: str
     url: str
@@ -495,6 +609,8 @@ class NativeWebhook(_Told):
 class NativeWebhookList(_Told):
     """Your webhooks, oldest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_LIST]})
+
     items: tuple[NativeWebhook, ...]
 
 
@@ -509,6 +625,8 @@ class NativeAttempt(_Told):
 class NativeDelivery(_Told):
     """One event on its way to one webhook."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY]})
+
     id: Annotated[str, Field(description="The message's id: `webhook-id` in what the receiver gets.")]
     event: str
     status: Literal["pending", "delivered", "failed", "discarded"]
@@ -519,6 +637,8 @@ class NativeDelivery(_Told):
 
 class NativeDeliveryPage(_Told):
     """Deliveries, the newest events first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY_PAGE]})
 
     items: tuple[NativeDelivery, ...]
     next_cursor: str | None

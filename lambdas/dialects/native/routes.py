@@ -17,7 +17,7 @@ from lambdas.core.services.batches import BatchWish
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
-from lambdas.dialects.common import base_url, from_json, resource_id
+from lambdas.dialects.common import JsonResolver, base_url, resource_id
 from lambdas.dialects.door import Door, FieldErrors, bearer_token, client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import (
@@ -31,7 +31,9 @@ from lambdas.dialects.native.answers import (
     elsewhere,
 )
 from lambdas.dialects.native.protocol import (
+    Day,
     EnhancementStatus,
+    Instant,
     NativeAsset,
     NativeAssetPage,
     NativeAssetRequest,
@@ -75,7 +77,7 @@ Key = Annotated[
 
 def build(services: Services) -> APIGatewayRestResolver:
     """Return the dialect's resolver; ``services`` is called per request only."""
-    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=from_json)
+    app = JsonResolver()
     Door(
         authenticate=lambda: services().authenticator.authenticate(
             bearer=bearer_token(app), api_key=app.current_event.headers.get("x-api-key")
@@ -228,8 +230,8 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
     def list_enhancements(  # noqa: PLR0917 - each is a filter
         status: Annotated[list[EnhancementStatus] | None, Query(description="Only those; may be repeated.")] = None,
         asset_id: Annotated[str | None, Query(description="Only those of this recording.")] = None,
-        created_after: Annotated[datetime | None, Query(description="Only those asked for since.")] = None,
-        created_before: Annotated[datetime | None, Query(description="Only those asked for before.")] = None,
+        created_after: Annotated[Instant | None, Query(description="Only those asked for since.")] = None,
+        created_before: Annotated[Instant | None, Query(description="Only those asked for before.")] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response[NativeEnhancementPage]:
@@ -359,11 +361,11 @@ def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
         tags=["Usage"],
     )
     def get_usage(
-        first: Annotated[date | None, Query(alias="from", description="First day.")] = None,
-        last: Annotated[date | None, Query(alias="to", description="Last day.")] = None,
+        first: Annotated[Day | None, Query(alias="from", description="First day.")] = None,
+        last: Annotated[Day | None, Query(alias="to", description="Last day.")] = None,
     ) -> Response[NativeUsage]:
         until = last or services().clock.now().date()
-        since = first or until - timedelta(days=USAGE_DAYS - 1)
+        since = first or date.fromordinal(max(1, until.toordinal() - (USAGE_DAYS - 1)))
         if not 0 <= (until - since).days < MAX_DAYS:
             message = f"from has to be before to, and at most {MAX_DAYS} days"
             raise DomainError(DomainErrorCode.PARAMETER_INVALID, message)

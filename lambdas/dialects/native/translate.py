@@ -156,9 +156,7 @@ def to_statuses(names: Sequence[str]) -> tuple[JobStatus, ...]:
 
 
 def to_digests(md5: Mapping[str, str]) -> dict[int, str]:
-    """Read parts' checksums; raises `DomainError` PARAMETER_INVALID for what is no part's number."""
-    if unknown := [number for number in md5 if not number.isdecimal()]:
-        raise DomainError(DomainErrorCode.PARAMETER_INVALID, f"md5: {unknown[0][:20]!r} is no part's number")
+    """Read parts' checksums."""
     return {int(number): digest for number, digest in md5.items()}
 
 
