@@ -29,7 +29,8 @@ def make_clients(settings: ServingSettings, make: Callable[..., Any] = boto3.cli
     patient = Config(
         connect_timeout=5,
         read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 5},
+        # A minute on average before an attempt is given up: storage that refuses for that long has cost no job one.
+        retries={"mode": "standard", "total_max_attempts": 10},
         # Each order moves one file with several connections, and every order has its heartbeats.
         max_pool_connections=10 * settings.max_concurrent + 5,
     )

@@ -20,7 +20,7 @@ MOMENT_WITHIN_S = 400.0
 MIDDLE = (1.0, 99.0)
 """Percent done between which a job is half way through: from its first samples until its result is in S3."""
 
-NOTICED_WITHIN_S = 120.0
+NOTICED_WITHIN_S = 180.0
 
 
 @dataclass(frozen=True)
