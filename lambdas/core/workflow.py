@@ -42,8 +42,10 @@ FAN_OUT_TIMEOUT_S = 10 * 3600
 INTAKE_GRACE_S = 120
 """So long an upload may take to be settled before its intake is started again; next after twice the time."""
 
-INTAKE_GIVEN_UP_S = 24 * 3600
-"""An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever."""
+INTAKE_GIVEN_UP_S = 72 * 3600
+"""An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever.
+
+The last turn comes after 68 hours: later than the parts of an upload are kept, so that none can end unseen."""
 
 
 @dataclass(frozen=True)
