@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lambdas.core.costs import MIB_PER_GB, PRICES, SECONDS_PER_HOUR, Prices
-from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, FAN_OUT, Machine
+from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, FAN_OUT, FunctionName, Machine
+
+
+BESIDE_THE_MACHINES = (
+    FunctionName.ADMIT,
+    FunctionName.ACCESS,
+    FunctionName.COMPLETE,
+    FunctionName.WEBHOOK,
+    FunctionName.DELIVER,
+)
+"""What a job calls once each outside its state machines."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ def job_usd(inputs: Inputs) -> Mapping[str, float]:
     """Return what one job costs besides its computing and storage, by service."""
     assumed, prices = inputs.assumptions, inputs.prices
     steps = transitions(ASSET_INTAKE) + transitions(ENHANCEMENT)
-    calls = len(ASSET_INTAKE.steps) + len(ENHANCEMENT.steps) + 2  # admit and complete
+    calls = len(ASSET_INTAKE.steps) + len(ENHANCEMENT.steps) + len(BESIDE_THE_MACHINES)
     lambda_gb_s = assumed.api_requests * assumed.api_function_gb_s + calls * assumed.step_function_gb_s
     return MappingProxyType(
         {
