@@ -13,7 +13,6 @@ from types import MappingProxyType
 from lambdas.core.costs import MIB_PER_GB, PRICES, SECONDS_PER_HOUR, Prices
 from lambdas.core.workflow import ASSET_INTAKE, END, ENHANCEMENT, FAN_OUT, FunctionName, Machine
 
-
 BESIDE_THE_MACHINES = (
     FunctionName.ADMIT,
     FunctionName.ACCESS,
