@@ -21,7 +21,7 @@ from cleartake_client.errors import (
     UploadInterruptedError,
     WaitTimeoutError,
 )
-from cleartake_client.files import MEDIA_TYPES
+from cleartake_client.files import MEDIA_TYPES, media_type_of
 from cleartake_client.flows import Recording
 from cleartake_client.many import Outcome
 from cleartake_client.models import (
@@ -79,4 +79,5 @@ __all__ = [
     "WaitTimeoutError",
     "Webhook",
     "Wish",
+    "media_type_of",
 ]
