@@ -32,9 +32,9 @@ $(VENV)/bin/uv: requirements/uv.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml | $(VENV)/bin/uv
+$(VENV)/.installed: requirements/dev.txt pyproject.toml client/pyproject.toml | $(VENV)/bin/uv
 	$(UV) pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt
-	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable ./client
 	@touch $@
 
 $(EMULATOR)/.installed: requirements/emulator.txt | $(VENV)/bin/uv
@@ -91,7 +91,7 @@ lint: setup ## ruff, mypy, import contracts, bandit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit -q -ll -r gpu_container infra lambdas scripts -c pyproject.toml
+	$(BIN)/bandit -q -ll -r client/src gpu_container infra lambdas scripts -c pyproject.toml
 
 audit: setup $(AUDIT)/.installed ## known vulnerabilities of the locked packages; exit code 3: the service did not answer
 	@$(BIN)/python -m scripts.audit --python $(AUDIT)/bin/python
@@ -187,4 +187,4 @@ bench-fan-out: up ## a long file through the cpu fan-out of this machine, agains
 	$(BIN)/python -m scripts.bench_fan_out $(ARGS)
 
 clean: ## remove what can be made again; .cleartake stays
-	rm -rf $(VENV) $(EMULATOR) $(QUALITY) $(SAGEMAKER) $(AUDIT) cdk.out cdk.out.all build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(EMULATOR) $(QUALITY) $(SAGEMAKER) $(AUDIT) cdk.out cdk.out.all build *.egg-info client/src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

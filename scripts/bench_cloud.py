@@ -24,8 +24,8 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.rates import RateClass
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.jobs import JobAdministration
-from scripts.cli.jobs import administration_of
-from scripts.cli.rest import Access, Api
+from scripts.adobe_api import Access, Api
+from scripts.cli.all_jobs import administration_of
 from scripts.local import emulator, launcher, processes
 from scripts.local.paths import REPO, Cloud, outputs_of
 from scripts.recordings import read
@@ -168,7 +168,7 @@ def clips(folder: Path, *, number: int, duration_s: float, source: Path = SAMPLE
 def upload(api: Api, path: Path) -> str:
     """Upload a recording; returns its id once it is ready."""
     asset = api.create_asset(path, "audio/wav")
-    api.upload(path, asset, lambda _share: None)
+    api.upload(path, asset)
     api.wait_until_ready(asset["id"])
     return str(asset["id"])
 

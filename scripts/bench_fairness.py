@@ -14,8 +14,8 @@ from itertools import islice, pairwise, product
 from pathlib import Path
 
 from lambdas.core.jobs import Job
+from scripts.adobe_api import Api
 from scripts.bench_cloud import SAMPLE, STRENGTHS, Bench, bench, clips, show, submit, submit_many, upload
-from scripts.cli.rest import Api
 
 CLIP_S = 3
 WARM_UP = 3

@@ -31,8 +31,7 @@ from infra.config import MEASURED_SPEEDS
 from infra.outputs import Output, function_output
 from lambdas.core.routing import Lane, parts_of
 from lambdas.core.workflow import FunctionName
-from scripts.cli.enhance import access
-from scripts.cli.rest import Api
+from scripts.adobe_api import Api, local_access
 from scripts.local import emulator
 from scripts.local.paths import Cloud, outputs_of
 from scripts.recordings import read
@@ -113,14 +112,14 @@ def only_fan_out(cloud: Cloud, *, part_s: int) -> Iterator[None]:
 def through_the_service(file: Path, folder: Path, *, strength: int) -> tuple[Path, float]:
     """Return the file enhanced over HTTP, and the seconds from asking to the result."""
     with httpx.Client(trust_env=False, timeout=120) as http:
-        api = Api.sign_in(http, access())
+        api = Api.sign_in(http, local_access())
         asset = api.create_asset(file, "audio/flac")
-        api.upload(file, asset, _ignore)
+        api.upload(file, asset)
         api.wait_until_ready(asset["id"])
         began = time.perf_counter()
-        link = api.enhance(asset["id"], strength, _ignore)
+        link = api.enhance(asset["id"], strength)
         wait_s = time.perf_counter() - began
-        return api.download(link, folder, _ignore), wait_s
+        return api.download(link, folder), wait_s
 
 
 def last_run(cloud: Cloud, *, wait_s: float) -> Run:

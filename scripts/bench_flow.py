@@ -12,9 +12,8 @@ import soundfile as sf
 from rich.console import Console
 from rich.table import Table
 
+from scripts.adobe_api import Api, ApiError, local_access
 from scripts.bench_cloud import ASSETS, upload
-from scripts.cli.enhance import access
-from scripts.cli.rest import Api, ApiError
 from scripts.recordings import read
 
 CLIP_S = 10
@@ -56,7 +55,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=200)
     arguments = parser.parse_args()
     with httpx.Client(trust_env=False, timeout=30) as http, tempfile.TemporaryDirectory() as folder:
-        api = Api.sign_in(http, access())
+        api = Api.sign_in(http, local_access())
         asset_id = upload(api, clip(arguments.audio, Path(folder) / "clip.wav"))
         enhance(api, asset_id, 100)  # warm up
         jobs = [enhance(api, asset_id, strength) for strength in range(1, arguments.jobs + 1)]

@@ -25,6 +25,7 @@ from gpu_container.engine.models import load_model
 from gpu_container.engine.pipeline import EnhanceOptions, enhance_file
 from gpu_container.engine.wet import FolderWet
 from lambdas.core.jobs import Job
+from scripts.adobe_api import Access, Api
 from scripts.bench_cloud import (
     ASSETS,
     SAMPLE,
@@ -38,7 +39,6 @@ from scripts.bench_cloud import (
     tree_cpu_s,
     upload,
 )
-from scripts.cli.rest import Access, Api
 
 SHORT_S = 3
 STRENGTH = 90

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 
+from cleartake_client import CleartakeError, media_type_of
 from lambdas.core.services.clients import ClientAdministration
-from scripts.cli.rest import Access, Api, ApiError, media_type_of
+from scripts.adobe_api import Access, Api, ApiError
 
 CLIENT_NAME = "smoke-test"
 STRENGTH = 90
@@ -47,13 +48,13 @@ def check(http: httpx.Client, who: Access, sample: Path, folder: Path, say: Say)
     with _step("asset", say):
         asset = api.create_asset(sample, media_type_of(sample))
     with _step("upload", say):
-        api.upload(sample, asset, _silent)
+        api.upload(sample, asset)
     with _step("probe", say):
         api.wait_until_ready(asset["id"])
     with _step("enhancement", say):  # on a cold GPU this takes ten minutes
-        path = api.enhance(asset["id"], STRENGTH, _silent)
+        path = api.enhance(asset["id"], STRENGTH)
     with _step("download", say):
-        result = api.download(path, folder, _silent)
+        result = api.download(path, folder)
         if result.stat().st_size == 0 or result.read_bytes() == sample.read_bytes():
             raise ApiError("the result is empty, or the upload itself")
     return result
@@ -64,12 +65,8 @@ def _step(name: str, say: Say) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-    except (ApiError, httpx.HTTPError, OSError) as error:
+    except (CleartakeError, httpx.HTTPError, OSError) as error:
         words = str(error) or type(error).__name__
         say(f"FAIL  {name:12} {words}")
         raise ApiError(f"{name}: {words}") from error
     say(f"ok    {name:12} {time.monotonic() - began:6.2f} s")
-
-
-def _silent(_share: float) -> None:
-    """Show no progress."""

@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupp
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.rates import RateClass, RateState
-from lambdas.core.services.rates import RateLimiter
+from lambdas.core.services.rates import RateExceededError, RateLimiter
 from lambdas.dialects.common import Route, routes_of
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,10 @@ class Door:
     def _refused(self, error: DomainError) -> Response[str]:
         if error.code in {DomainErrorCode.INTERNAL, DomainErrorCode.UNAVAILABLE}:
             logger.error("refused: %s", error.message)
-        return self.refuse(error, ())
+        refusal = self.refuse(error, ())
+        if isinstance(error, RateExceededError):
+            refusal.headers.update(self.headers(error.state))
+        return refusal
 
     def _invalid(
         self, app: APIGatewayRestResolver, error: RequestValidationError | RequestUnsupportedContentType

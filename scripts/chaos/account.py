@@ -10,9 +10,9 @@ import numpy as np
 
 from infra.outputs import Output
 from lambdas.core.jobs import HOLDS_SLOT, Job, JobStatus
+from scripts.adobe_api import ApiError
 from scripts.chaos.drive import Clients, Order
 from scripts.chaos.scene import Rows, Scene
-from scripts.cli.rest import ApiError
 from scripts.recordings import read
 
 SHOWN = {"queued": False, "processing": False, "succeeded": True, "failed": True}

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 
+from cleartake_client import media_type_of
+from scripts.adobe_api import Access, Api, ApiError
 from scripts.chaos.clips import Recording
-from scripts.cli.rest import Access, Api, ApiError, media_type_of
 
 ASSETS = "/audio_services/v1/assets"
 AWAY = frozenset({500, 502, 503, 504})

@@ -13,6 +13,7 @@ from lambdas.core.clients import DEFAULT_MAX_ACTIVE
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.rates import RateClass
 from lambdas.core.workflow import SWEEP_INTERVAL_S, FunctionName
+from scripts.adobe_api import Access
 from scripts.chaos import account, clips
 from scripts.chaos.account import Account, Line
 from scripts.chaos.clips import Recording
@@ -21,8 +22,7 @@ from scripts.chaos.echo import Echo
 from scripts.chaos.faults import Breaker, Canceller, Hit
 from scripts.chaos.receiver import listening
 from scripts.chaos.scene import POLL_S, UNREACHABLE, DrillError, Rows, Scene
-from scripts.cli.jobs import administration_of
-from scripts.cli.rest import Access
+from scripts.cli.all_jobs import administration_of
 from scripts.local import emulator, launcher
 from scripts.local.paths import Cloud, outputs_of
 

@@ -64,7 +64,7 @@ def status(_: argparse.Namespace) -> int:
 
 
 def _show_clients(clients: "Sequence[ClientWork]") -> None:
-    from scripts.cli.jobs import client_lines  # noqa: PLC0415 - boto3, which a cloud that is down does not need
+    from scripts.cli.all_jobs import client_lines  # noqa: PLC0415 - boto3, which a cloud that is down does not need
 
     for client in clients:
         for text in client_lines(client):

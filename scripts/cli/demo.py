@@ -5,11 +5,10 @@ import shutil
 import time
 from pathlib import Path
 
-import httpx
-
+from cleartake_client import MEDIA_TYPES, CleartakeError, Wish
 from scripts.cli.cloud import say, summary
-from scripts.cli.enhance import enhance_all
-from scripts.cli.rest import MEDIA_TYPES, Access
+from scripts.cli.progress import bars
+from scripts.cli.service import connect_to
 from scripts.local import launcher
 from scripts.local.paths import REPO, Cloud, LauncherError
 from scripts.local.tenants import Credentials
@@ -51,12 +50,13 @@ def bundled_sample(folder: Path) -> Path:
 
 
 def _enhance(credentials: Credentials, before: Path, folder: Path) -> Path:
-    who = Access(credentials.base_url, credentials.client_id, credentials.client_secret)
-    with httpx.Client(timeout=60.0, trust_env=False) as http:
-        outcome = enhance_all(http, who, [before], strength=STRENGTH, out=folder)[0]
-    if outcome.result is None:
-        raise LauncherError(f"{before.name} could not be enhanced: {outcome.error}. See: cleartake logs")
-    return outcome.result
+    with connect_to(credentials) as client, bars() as new_bar:
+        advance = new_bar(before.name)
+        try:
+            done = client.enhance(before, Wish(STRENGTH), on_progress=advance)
+            return client.enhancements.download(done.id, folder, on_progress=advance)
+        except CleartakeError as error:
+            raise LauncherError(f"{before.name} could not be enhanced: {error}. See: cleartake logs") from error
 
 
 def _compare(before: Path, after: Path, picture: Path) -> None:

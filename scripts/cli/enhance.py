@@ -1,147 +1,130 @@
-"""``cleartake enhance``: files through the public REST API, several at once."""
+"""``cleartake enhance`` and ``cleartake batch``: recordings through the native API."""
 
 import argparse
-import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import httpx
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from cleartake_client import Client, Options, Outcome, Recording, Wish
+from scripts.cli.progress import bars
+from scripts.cli.service import add_json, exit_code, running, show
+from scripts.local.paths import LauncherError
 
-from scripts.cli.rest import Access, Advance, Api, ApiError, media_type_of
-from scripts.local.paths import Cloud, LauncherError
-from scripts.local.tenants import Credentials
-
-DEFAULT_STRENGTH = 90
-DEFAULT_JOBS = 4
-
-UPLOAD_SHARE, READY_SHARE, ENHANCE_SHARE = 0.2, 0.25, 0.9
-"""Where on a file's bar each step ends."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file: ``result``, or ``error`` in words."""
-
-    source: Path
-    result: Path | None = None
-    error: str | None = None
+DEFAULT_STRENGTH = 90.0
+MODELS = ("dfn3", "dfn3-ll", "dfn3-hq")
+FORMATS = ("wav", "flac", "mp3", "m4a", "opus", "ogg")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the command line."""
-    parser = subparsers.add_parser("enhance", help="enhance files through the REST API")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--strength", type=_strength, default=DEFAULT_STRENGTH, help="1 to 100 percent (default: %(default)s)"
-    )
-    parser.add_argument("--out", type=Path, help="folder for the results (default: beside each file)")
-    parser.add_argument("--jobs", type=int, default=DEFAULT_JOBS, help="files at once (default: %(default)s)")
-    parser.set_defaults(run=run)
+    """Add both commands to the command line."""
+    enhance = subparsers.add_parser("enhance", help="enhance a file or a URL")
+    enhance.add_argument("source", metavar="FILE|URL", help="also the id of an asset")
+    _add_wish(enhance)
+    enhance.add_argument("--output", type=Path, help="file or folder for the result (default: beside the file)")
+    enhance.set_defaults(run=running(_enhance))
+    batch = subparsers.add_parser("batch", help="enhance many files; one that fails stops no other")
+    batch.add_argument("sources", nargs="+", metavar="FILE|URL")
+    _add_wish(batch)
+    batch.add_argument("--output", type=Path, help="folder for the results (default: beside each file)")
+    batch.set_defaults(run=running(_batch))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Enhance the files; exit code 1 if any of them failed."""
-    with httpx.Client(timeout=httpx.Timeout(60.0, connect=5.0), trust_env=not _is_local()) as http:
-        outcomes = enhance_all(
-            http, access(), arguments.files, strength=arguments.strength, out=arguments.out, jobs=arguments.jobs
+def _add_wish(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strength", type=_strength, default=DEFAULT_STRENGTH, help="0 to 100 percent (default: 90)")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="(default: %(default)s)")
+    parser.add_argument("--loudness", type=float, metavar="LUFS", help="loudness of the result, such as -16")
+    parser.add_argument("--dereverb", choices=("off", "auto", "on"), help="whether echo is taken away")
+    parser.add_argument("--format", choices=FORMATS, help="of the result (default: the recording's own)")
+    parser.add_argument("--reference", help="your own word for it, given back with every answer")
+    parser.add_argument("--no-wait", action="store_true", help="return when the service has the recording")
+    add_json(parser)
+
+
+def _enhance(client: Client, arguments: argparse.Namespace) -> int:
+    source, wish = arguments.source, wish_of(arguments)
+    target = None if arguments.no_wait else _target(source, arguments.output)
+    with bars(hidden=arguments.json) as new_bar:
+        advance = new_bar(_name(source))
+        made = client.enhance(source, wish, wait=target is not None, on_progress=advance)
+        file = client.enhancements.download(made.id, target, on_progress=advance) if target else None
+    show(arguments, asdict(made) | {"file": str(file) if file else None}, [str(file or made.id)])
+    return 0
+
+
+def _batch(client: Client, arguments: argparse.Namespace) -> int:
+    sources: list[Recording] = list(arguments.sources)
+    _require_distinct(arguments.sources, arguments.output)
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    target = None if arguments.no_wait else lambda source: _folder(str(source), arguments.output)
+    with bars(hidden=arguments.json) as new_bar:
+        advances = [new_bar(_name(source)) for source in arguments.sources]
+        outcomes = client.enhance_many(
+            sources,
+            wish_of(arguments),
+            target=target,
+            reference=arguments.reference,
+            on_progress=lambda index: advances[index],
         )
-    for outcome in outcomes:
-        if outcome.error:
-            print(f"{outcome.source}: {outcome.error}", file=sys.stderr)
-        else:
-            print(outcome.result)
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+    show(arguments, [_told(one) for one in outcomes], [_line(one) for one in outcomes if one.error is None])
+    errors = [one for one in outcomes if one.error is not None]
+    for one in errors:
+        print(f"{one.recording}: {one.error}", file=sys.stderr)
+    return max((exit_code(one.error) for one in errors if one.error), default=0)
 
 
-def enhance_all(
-    http: httpx.Client,
-    who: Access,
-    files: Sequence[Path],
-    *,
-    strength: int,
-    out: Path | None = None,
-    jobs: int = DEFAULT_JOBS,
-) -> list[Outcome]:
-    """Enhance ``files``, ``jobs`` at a time; a file that fails stops no other. Outcomes come in the files' order."""
-    _require_distinct(files, out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    try:
-        api = Api.sign_in(http, who)
-    except (ApiError, httpx.TransportError) as error:
-        raise LauncherError(
-            f"Cannot sign in at {who.base_url}: {error}. Is the service up? `cleartake status`"
-        ) from None
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress, ThreadPoolExecutor(max(1, jobs)) as pool:
-
-        def one(path: Path) -> Outcome:
-            return _enhance_one(api, path, strength, out or path.parent, progress)
-
-        return list(pool.map(one, files))
+def wish_of(arguments: argparse.Namespace) -> Wish:
+    """Return what the options of the command line ask for."""
+    options = Options(dereverb=arguments.dereverb, output_format=arguments.format, loudness_lufs=arguments.loudness)
+    return Wish(arguments.strength, arguments.model, options, reference=arguments.reference)
 
 
-def _enhance_one(api: Api, path: Path, strength: int, out: Path, progress: Progress) -> Outcome:
-    bar = progress.add_task(path.name, total=1.0)
-    try:
-        result = _drive(api, path, strength, out, lambda share: progress.update(bar, completed=share))
-    except (ApiError, httpx.HTTPError, OSError) as error:
-        progress.update(bar, description=f"[red]{path.name}")
-        return Outcome(path, error=str(error) or type(error).__name__)
-    progress.update(bar, completed=1.0)
-    return Outcome(path, result=result)
+def _told(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "source": str(outcome.recording),
+        "enhancement": asdict(outcome.enhancement) if outcome.enhancement else None,
+        "file": str(outcome.file) if outcome.file else None,
+        "error": str(outcome.error) if outcome.error else None,
+    }
 
 
-def _drive(api: Api, path: Path, strength: int, out: Path, advance: Advance) -> Path:
-    asset = api.create_asset(path, media_type_of(path))
-    api.upload(path, asset, _within(advance, 0.0, UPLOAD_SHARE))
-    api.wait_until_ready(asset["id"])
-    download = api.enhance(asset["id"], strength, _within(advance, READY_SHARE, ENHANCE_SHARE))
-    return api.download(download, out, _within(advance, ENHANCE_SHARE, 1.0))
+def _line(outcome: Outcome) -> str:
+    return str(outcome.file or (outcome.enhancement.id if outcome.enhancement else ""))
 
 
-def _within(advance: Advance, start: float, end: float) -> Advance:
-    return lambda share: advance(start + (end - start) * share)
+def _target(source: str, output: Path | None) -> Path:
+    """Return the file or the folder of a result; a folder is made if its name says that it is one."""
+    if output is None:
+        return _folder(source, None)
+    folder = output.parent if output.suffix else output
+    folder.mkdir(parents=True, exist_ok=True)  # now: not when the work is done
+    return output
 
 
-def _require_distinct(files: Sequence[Path], out: Path | None) -> None:
-    targets = [(out or path.absolute().parent, path.name) for path in files]
-    if len(set(targets)) < len(targets):
+def _folder(source: str, output: Path | None) -> Path:
+    """Return where a result goes: beside its file; what was no file here goes to the folder one stands in."""
+    path = Path(source)
+    return output or (path.parent if path.is_file() else Path())
+
+
+def _name(source: str) -> str:
+    return source.partition("?")[0].rstrip("/").rpartition("/")[2] or source
+
+
+def _require_distinct(sources: Sequence[str], output: Path | None) -> None:
+    targets = Counter((_folder(source, output).absolute(), _name(source)) for source in sources)
+    if any(number > 1 for number in targets.values()):
         raise LauncherError("Two of the files have the same name, and one result would overwrite the other.")
 
 
-def access() -> Access:
-    """Return the service that the environment names, else the local cloud."""
-    if not _is_local():
-        try:
-            return Access(
-                os.environ["CLEARTAKE_BASE_URL"].rstrip("/"),
-                os.environ["CLEARTAKE_CLIENT_ID"],
-                os.environ["CLEARTAKE_CLIENT_SECRET"],
-            )
-        except KeyError as error:
-            raise LauncherError(f"CLEARTAKE_BASE_URL is set, but {error.args[0]} is not.") from None
-    credentials = Credentials.read(Cloud.from_environment().credentials_file)
-    if credentials is None:
-        raise LauncherError("There is no local cloud here yet. Start it: make up")
-    return Access(credentials.base_url, credentials.client_id, credentials.client_secret)
-
-
-def _is_local() -> bool:
-    return "CLEARTAKE_BASE_URL" not in os.environ
-
-
-def _strength(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 to 100, not {text!r}")
-    return int(text)
+def _strength(text: str) -> float:
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 100:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 100, not {text!r}")
+    return strength

@@ -9,8 +9,8 @@ import httpx
 
 from infra.outputs import Output
 from lambdas.bootstrap import client_administration
+from scripts.adobe_api import ApiError
 from scripts.cli.demo import SAMPLES, bundled_sample
-from scripts.cli.rest import ApiError
 from scripts.cli.stacks import published, stage_config
 from scripts.local import launcher
 from scripts.local.paths import Cloud, LauncherError, outputs_of

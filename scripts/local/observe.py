@@ -84,7 +84,7 @@ def _elsewhere(cloud: Cloud, outputs: Mapping[str, str]) -> dict[str, int]:
 
 def _clients(cloud: Cloud, outputs: Mapping[str, str]) -> Sequence[ClientWork]:
     emulator.enter(cloud)
-    from scripts.cli.jobs import administration_of  # noqa: PLC0415 - reads the environment that was just set
+    from scripts.cli.all_jobs import administration_of  # noqa: PLC0415 - reads the environment that was just set
 
     return administration_of(outputs).work(now=SystemClock().now())
 

@@ -38,6 +38,14 @@ class Credentials:
         except (OSError, ValueError, TypeError):
             return None
 
+    @classmethod
+    def require(cls, path: Path) -> "Credentials":
+        """Return what was written to ``path``; raises `LauncherError` where there is no cloud yet."""
+        known = cls.read(path)
+        if known is None:
+            raise LauncherError("There is no local cloud here yet. Start it: make up")
+        return known
+
     def write(self, path: Path) -> None:
         """Write to ``path``, readable by its owner alone."""
         scratch = path.with_suffix(".partial")

@@ -9,6 +9,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+SOURCES = ("client/src", "gpu_container", "infra", "lambdas", "scripts")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "format", "--check", "."],
         ["lint-imports", "--no-cache"],
         ["mypy"],
-        ["bandit", "-q", "-ll", "-r", "gpu_container", "infra", "lambdas", "scripts", "-c", "pyproject.toml"],
+        ["bandit", "-q", "-ll", "-c", "pyproject.toml", "-r", *SOURCES],
     ],
     ids=" ".join,
 )

@@ -113,7 +113,7 @@ def test_two_clients_at_once_keep_apart(api: Api, stranger: Api, ready: dict[str
 
 
 def test_the_command_line_drives_the_same_api(api: Api, cloud: Cloud, tmp_path: Path) -> None:
-    done = cloud.cleartake("enhance", "samples/librivox-noisy.mp3", "--strength", "70", "--out", str(tmp_path))
+    done = cloud.cleartake("enhance", "samples/librivox-noisy.mp3", "--strength", "70", "--output", str(tmp_path))
     assert (tmp_path / "librivox-noisy-enhanced-70p.mp3").stat().st_size > 10_000
     assert re.search("librivox-noisy-enhanced-70p.mp3", done.stdout)
     broken = tmp_path / "broken.mp3"

@@ -169,6 +169,8 @@ def test_a_client_learns_what_it_may_still_do_and_when_to_come_again(cloud: Clou
     assert answers[0].headers["RateLimit-Policy"] == '"minute";q=3;w=60'
     assert answers[0].headers["RateLimit"].startswith('"minute";r=2;t=')
     assert 0 < int(answers[3].headers["Retry-After"]) <= 65
+    assert answers[3].headers["RateLimit-Policy"] == answers[0].headers["RateLimit-Policy"]
+    assert answers[3].headers["RateLimit"] == f'"minute";r=0;t={answers[3].headers["Retry-After"]}'
     assert (answers[3].body["code"], answers[3].body["retryable"]) == ("rate_exceeded", True)
 
 

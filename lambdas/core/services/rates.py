@@ -12,6 +12,19 @@ from lambdas.core.rates import RateClass, RateState, judge
 logger = logging.getLogger(__name__)
 
 
+class RateExceededError(DomainError):
+    """A client has called too often; ``state`` is what it may still do."""
+
+    def __init__(self, state: RateState) -> None:
+        super().__init__(
+            DomainErrorCode.RATE_EXCEEDED,
+            f"more than {state.limit} calls in a minute",
+            retryable=True,
+            retry_after_s=state.reset_s,
+        )
+        self.state = state
+
+
 @dataclass(frozen=True)
 class RateLimiter:
     """Counts first and judges then: calls at the same moment see different numbers, and never too many pass."""
@@ -24,8 +37,8 @@ class RateLimiter:
 
         Raises
         ------
-        DomainError
-            RATE_EXCEEDED, saying when to come again.
+        RateExceededError
+            Saying when to come again.
         """
         now, limit = to_milliseconds(self.clock.now()), client.rate_limit(rate_class)
         try:
@@ -37,9 +50,4 @@ class RateLimiter:
             return None
         if state.is_allowed:
             return state
-        raise DomainError(
-            DomainErrorCode.RATE_EXCEEDED,
-            f"more than {limit} calls in a minute",
-            retryable=True,
-            retry_after_s=state.reset_s,
-        )
+        raise RateExceededError(state)

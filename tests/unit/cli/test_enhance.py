@@ -1,4 +1,4 @@
-"""``cleartake enhance`` against a fake service."""
+"""``cleartake enhance`` and ``batch`` against a fake service."""
 
 import json
 from pathlib import Path
@@ -6,130 +6,141 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.cli import enhance, main, rest
-from scripts.local.paths import LauncherError
-from tests.unit.cli.fake_service import BASE_URL, CLIENT_ID, CLIENT_SECRET, FakeService
-
-WHO = rest.Access(BASE_URL, CLIENT_ID, CLIENT_SECRET)
-
-
-@pytest.fixture(autouse=True)
-def _fast_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "FIRST_POLL_S", 0.001)
-
-
-@pytest.fixture
-def service() -> FakeService:
-    return FakeService()
+from cleartake_client import files
+from scripts.cli import main
+from tests.unit.cli.conftest import Run
+from tests.unit.client.fake_service import SIGNATURE, FakeService, problem
 
 
 def recording(folder: Path, name: str = "talk.wav", body: bytes = b"RIFF audio") -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_bytes(body)
     return path
 
 
-def run(service: FakeService, files: list[Path], out: Path | None = None, strength: int = 90) -> list[enhance.Outcome]:
-    with service.http() as http:
-        return enhance.enhance_all(http, WHO, files, strength=strength, out=out)
+def asked(fake: FakeService, path: str = "/v1/enhancements") -> dict[str, object]:
+    body: dict[str, object] = json.loads(fake.asked("POST", path)[-1].content)
+    return body
 
 
-def test_one_file_goes_there_and_comes_back(service: FakeService, tmp_path: Path) -> None:
-    path = recording(tmp_path, body=b"x" * 600_000 + b"y")
-    (outcome,) = run(service, [path], strength=42)
-    assert outcome == enhance.Outcome(path, result=tmp_path / "talk-enhanced-42p.wav")
-    assert (tmp_path / "talk-enhanced-42p.wav").read_bytes() == b"y" + b"x" * 600_000
-    assert service.strengths == [42]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk-enhanced-42p.wav", "talk.wav"]
-
-
-def test_results_go_to_the_folder_asked_for(service: FakeService, tmp_path: Path) -> None:
-    (outcome,) = run(service, [recording(tmp_path)], out=tmp_path / "new" / "folder")
-    assert outcome.result == tmp_path / "new" / "folder" / "talk-enhanced-90p.wav"
-
-
-def test_our_token_never_reaches_the_storage(service: FakeService, tmp_path: Path) -> None:
-    run(service, [recording(tmp_path)])
-    assert len(service.storage_headers) == 2
-    assert not any({"authorization", "x-api-key"} & set(headers) for headers in service.storage_headers)
-
-
-def test_a_file_that_fails_stops_no_other(service: FakeService, tmp_path: Path) -> None:
-    service.unreadable, service.failing = {"noise.wav"}, {"broken.mp3"}
-    names = ["one.wav", "noise.wav", "broken.mp3", "notes.txt", "absent.wav", "two.flac"]
-    files = [recording(tmp_path, name) if name != "absent.wav" else tmp_path / name for name in names]
-    outcomes = run(service, files)
-    assert [outcome.source for outcome in outcomes] == files
-    assert [outcome.error is None for outcome in outcomes] == [True, False, False, False, False, True]
-    errors = {outcome.source.name: outcome.error for outcome in outcomes if outcome.error}
-    assert "no audio" in str(errors["noise.wav"])
-    assert "failed" in str(errors["broken.mp3"])
-    assert "not an audio file" in str(errors["notes.txt"])
-    assert "No such file" in str(errors["absent.wav"])
-
-
-def test_too_many_requests_are_waited_out(service: FakeService, tmp_path: Path) -> None:
-    service.throttled = 3
-    (outcome,) = run(service, [recording(tmp_path)])
-    assert outcome.error is None
-
-
-def test_wrong_credentials_are_said_at_once(service: FakeService, tmp_path: Path) -> None:
-    who = rest.Access(BASE_URL, CLIENT_ID, "wrong")
-    with service.http() as http, pytest.raises(LauncherError, match=r"Cannot sign in.*invalid_client"):
-        enhance.enhance_all(http, who, [recording(tmp_path)], strength=90)
-
-
-def test_two_files_with_one_result_are_refused(service: FakeService, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    files = [recording(tmp_path), recording(tmp_path / "a")]
-    assert all(outcome.error is None for outcome in run(service, files))
-    with pytest.raises(LauncherError, match="same name"):
-        run(service, files, out=tmp_path / "out")
+def test_the_result_lies_beside_the_file(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    path = recording(tmp_path / "in")
+    options = ("--strength", "42.5", "--model", "dfn3-hq", "--loudness", "-16", "--dereverb", "on", "--format", "wav")
+    code, out, _ = run("enhance", path, *options, "--reference", "seven")
+    assert (code, out.strip()) == (0, str(tmp_path / "in" / "talk-enhanced-42.5p.wav"))
+    body = asked(fake)
+    assert (body["strength"], body["model"], body["reference"]) == (42.5, "dfn3-hq", "seven")
+    assert body["options"] == {"dereverb": "on", "output_format": "wav", "loudness_lufs": -16.0}
 
 
 @pytest.mark.parametrize(
-    "disposition", ['attachment; filename="../../etc/cron"', "attachment; filename*=UTF-8''..%2Fcron"]
+    ("output", "result"), [("new/folder", "new/folder/talk-enhanced-90p.wav"), ("new/mine.wav", "new/mine.wav")]
 )
-def test_a_result_cannot_leave_the_folder(tmp_path: Path, disposition: str) -> None:
-    answer = httpx.Response(200, headers={"content-disposition": disposition})
-    assert rest._filename(answer) == "cron"
+def test_the_result_goes_where_it_is_wanted(run: Run, tmp_path: Path, output: str, result: str) -> None:
+    assert run("enhance", recording(tmp_path), "--output", output)[:2] == (0, f"{result}\n")
+    assert (tmp_path / result).read_bytes() == b"oidua FFIR"
 
 
-def test_the_command_prints_results_and_fails_if_any_file_failed(
-    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_url_is_saved_where_one_stands(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("enhance", "https://example.com/talk.wav?token=x")
+    assert (code, out) == (0, "talk-enhanced-90p.wav\n")
+    assert (tmp_path / "talk-enhanced-90p.wav").exists()
+
+
+def test_who_does_not_wait_gets_the_id(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    assert run("enhance", recording(tmp_path), "--no-wait")[:2] == (0, "e0\n")
+    assert fake.bodies["a0"] == b"RIFF audio"
+
+
+def test_json_is_for_programs_and_holds_no_link(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("enhance", recording(tmp_path), "--json", "--no-wait")
+    told = json.loads(out)
+    assert (code, err, told["id"], told["file"]) == (0, "", "e0", None)
+    assert SIGNATURE not in out
+    told = json.loads(run("enhance", recording(tmp_path), "--json")[1])
+    assert (told["status"], told["file"]) == ("succeeded", str(tmp_path / "talk-enhanced-90p.wav"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        (problem(422, "parameter_invalid"), 3),
+        (problem(429, "queue_full", retryable=True, Retry_After="900"), 4),
+        (httpx.ConnectError("Connection refused"), 4),
+    ],
+    ids=["refused", "busy", "away"],
+)
+def test_the_exit_code_says_whether_trying_again_may_help(
+    fake: FakeService, run: Run, tmp_path: Path, trouble: httpx.Response | Exception, code: int
 ) -> None:
-    service.unreadable = {"noise.wav"}
-    credentials = {
-        "base_url": BASE_URL,
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "second_client_id": "",
-        "second_client_secret": "",
-    }
-    (tmp_path / "local.json").write_text(json.dumps(credentials))
-    monkeypatch.setenv("CLEARTAKE_HOME", str(tmp_path))
-    monkeypatch.delenv("CLEARTAKE_BASE_URL", raising=False)
-    client = httpx.Client
-    monkeypatch.setattr(enhance.httpx, "Client", lambda **_: client(transport=httpx.MockTransport(service)))
-    good, bad = recording(tmp_path), recording(tmp_path, "noise.wav")
+    def meddle(_request: httpx.Request) -> httpx.Response:
+        if isinstance(trouble, Exception):
+            raise trouble
+        return trouble
 
-    assert main.main(["enhance", str(good), "--strength", "50"]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "talk-enhanced-50p.wav")
-    assert main.main(["enhance", str(good), str(bad)]) == 1
-    assert f"{bad}: " in capsys.readouterr().err
+    fake.meddle = meddle
+    done = run("enhance", recording(tmp_path))
+    assert done[0] == code
+    assert done[2].splitlines()[-1].startswith("cleartake: ")
 
 
-def test_without_a_cloud_the_remedy_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_fails_is_told(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    fake.failing = {"talk.wav"}
+    code, _, err = run("enhance", recording(tmp_path))
+    assert (code, "it broke (engine_failed)" in err) == (1, True)
+    code, _, err = run("enhance", tmp_path / "absent.wav")
+    assert (code, "No such file" in err) == (1, True)
+    code, _, err = run("enhance", recording(tmp_path, "notes.txt"))
+    assert (code, "no audio file by its name" in err) == (1, True)
+
+
+def test_an_interrupted_upload_is_gone_on_with_by_the_next_command(
+    fake: FakeService, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CLEARTAKE_HOME", str(tmp_path))
-    assert main.main(["enhance", str(recording(tmp_path))]) == 1
-    assert "make up" in capsys.readouterr().err
+    monkeypatch.setattr(files, "IN_PARTS_FROM_BYTES", 1)
+    path = recording(tmp_path, body=bytes(2500))
+    fake.meddle = lambda one: httpx.Response(500) if one.url.path == "/part/a0/3" else None
+    code, _, err = run("enhance", path)
+    assert (code, "Upload again to go on" in err) == (4, True)
+    arrived = set(fake.parts["a0"])
+    fake.meddle = lambda _one: None
+    before = len(fake.puts())
+    assert run("enhance", path, "--strength", "50")[0] == 0
+    assert {int(one[-1]) for one in fake.puts()[before:]} == {1, 2, 3} - arrived
+    assert asked(fake)["source"] == {"asset_id": "a0"}
 
 
-@pytest.mark.parametrize("strength", ["0", "101", "12.5", "loud"])
+def test_one_of_many_that_fails_stops_no_other(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    fake.failing = {"broken.mp3"}
+    good, bad = recording(tmp_path), recording(tmp_path, "broken.mp3")
+    code, out, err = run("batch", good, bad, tmp_path / "absent.wav", "--output", "out", "--reference", "nightly")
+    assert (code, out.splitlines()) == (1, ["out/talk-enhanced-90p.wav"])
+    assert f"{bad}: it broke" in err
+    assert "absent.wav: " in err
+    assert asked(fake, "/v1/batches")["reference"] == "nightly"
+    told = json.loads(run("batch", good, bad, "--json")[1])
+    assert [one["source"] for one in told] == [str(good), str(bad)]
+    assert (told[0]["error"], told[0]["file"]) == (None, str(tmp_path / "talk-enhanced-90p.wav"))
+    assert (told[1]["file"], "engine_failed" in told[1]["error"]) == (None, True)
+
+
+def test_a_batch_need_not_be_waited_for(fake: FakeService, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("batch", recording(tmp_path), recording(tmp_path, "two.wav"), "--no-wait")
+    assert (code, out.split()) == (0, ["e0", "e1"])
+    assert len(fake.bodies) == 2
+
+
+def test_two_files_with_one_result_are_refused(run: Run, tmp_path: Path) -> None:
+    both = [recording(tmp_path), recording(tmp_path / "a")]
+    assert run("batch", *both)[0] == 0
+    code, _, err = run("batch", *both, "--output", "out")
+    assert (code, "same name" in err) == (1, True)
+
+
+@pytest.mark.parametrize("strength", ["-1", "101", "loud", "nan"])
 def test_a_wrong_strength_is_refused_before_anything_is_sent(strength: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main.main(["enhance", "talk.wav", "--strength", strength])
-    assert "1 to 100" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["enhance", "talk.wav", f"--strength={strength}"])
+    assert stopped.value.code == 2
+    assert "0 to 100" in capsys.readouterr().err
