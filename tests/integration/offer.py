@@ -21,6 +21,7 @@ NAMED_BY = {
     "speech_enhancements": ENHANCEMENT_ID,
     "speech-enhancements": ENHANCEMENT_ID,
     "enhancements": ENHANCEMENT_ID,
+    "runs": ENHANCEMENT_ID,
     "batches": BATCH_ID,
 }
 """What the segment before an identifier says of it; a new kind of thing gets a line, and a way to make one below."""

@@ -118,16 +118,20 @@ _LARGE_ONES_COME_IN_PARTS: JsonDict = {
         {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
     ]
 }
+_SOURCES: tuple[tuple[str, str], ...] = (("asset_id", "string"), ("upload", "object"), ("url", "object"))
 _EXACTLY_ONE: JsonDict = {
     "oneOf": [
-        {"properties": {"asset_id": {"type": "string"}, "upload": {"type": "null"}}, "required": ["asset_id"]},
-        {"properties": {"upload": {"type": "object"}, "asset_id": {"type": "null"}}, "required": ["upload"]},
+        {
+            "properties": {name: {"type": kind if name == given else "null"} for name, kind in _SOURCES},
+            "required": [given],
+        }
+        for given, _ in _SOURCES
     ]
 }
-_RETENTION_IS_THE_UPLOADS: JsonDict = {
+_RETENTION_IS_A_NEW_RECORDINGS: JsonDict = {
     "anyOf": [
         {"properties": {"retain_hours": {"type": "null"}}},
-        {"properties": {"source": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]}}},
+        {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
     ]
 }
 
@@ -333,7 +337,7 @@ class NativeEnhancementRequest(_Asked):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [examples.ENHANCEMENT_REQUEST, examples.ENHANCEMENT_REQUEST_OF_ASSET],
-            **_RETENTION_IS_THE_UPLOADS,
+            **_RETENTION_IS_A_NEW_RECORDINGS,
         }
     )
 
@@ -515,6 +519,15 @@ class NativeEnhancement(_Told):
     ] = None
 
 
+class NativeFileLink(_Told):
+    """A link that needs no credentials, for a few minutes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FILE_LINK]})
+
+    url: Annotated[str, Field(description="Whoever has it can fetch the file while it lives.")]
+    expires_at: Annotated[Moment, Field(description="When the link ends; ask for another one then.")]
+
+
 class NativeBatchItem(_Told):
     """One item, in the order of the request: an enhancement, or why there is none."""
 
@@ -536,6 +549,15 @@ class NativeBatch(_Told):
     items: tuple[NativeBatchItem, ...]
 
 
+NextLink = Annotated[
+    str | None,
+    Field(
+        serialization_alias="nextLink",
+        description="Where the next page is; null on the last one. Called as paging readers look for it.",
+    ),
+]
+
+
 class NativeAssetPage(_Told):
     """Some assets, newest first."""
 
@@ -543,6 +565,7 @@ class NativeAssetPage(_Told):
 
     items: tuple[NativeAsset, ...]
     next_cursor: str | None
+    next_link: NextLink = None
 
 
 class NativeEnhancementPage(_Told):
@@ -552,6 +575,7 @@ class NativeEnhancementPage(_Told):
 
     items: tuple[NativeEnhancement, ...]
     next_cursor: str | None
+    next_link: NextLink = None
 
 
 class NativeUsageDay(_Told):
@@ -619,3 +643,4 @@ class NativeDeliveryPage(_Told):
 
     items: tuple[NativeDelivery, ...]
     next_cursor: str | None
+    next_link: NextLink = None
