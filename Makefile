@@ -164,7 +164,7 @@ connector: setup ## renew the Power Platform connector's files from the route ta
 	$(BIN)/python -m scripts.connector --write
 
 connector-drive: setup ## call each operation of the connector as the platform would, on a cloud of its own; prints the calls
-	$(BIN)/pytest -q -s tests/e2e/test_connector.py $(PYTEST_ARGS)
+	$(BIN)/pytest -v tests/e2e/test_connector.py $(PYTEST_ARGS)
 
 bench-fairness: setup ## what one client's long queue costs another, on a cloud of its own
 	$(BIN)/python -m scripts.bench_fairness $(ARGS)

@@ -150,7 +150,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "events": "Ends",
         "href": "Recording URL",
         "id": "ID",
-        "Idempotency-Key": "Idempotency key",
+        "idempotency-key": "Idempotency key",
         "limit": "Page size",
         "loudness_lufs": "Loudness (LUFS)",
         "message": "Error message",
