@@ -158,6 +158,14 @@ fuzz-api: up ## call everything with what the API's document allows and what it 
 
 openapi: setup ## renew docs/openapi.json from the route table
 	$(BIN)/python -m scripts.openapi --write
+
+.PHONY: connector connector-drive
+connector: setup ## renew the Power Platform connector's files from the route table
+	$(BIN)/python -m scripts.connector --write
+
+connector-drive: setup ## call each operation of the connector as the platform would, on a cloud of its own; prints the calls
+	$(BIN)/pytest -v tests/e2e/test_connector.py $(PYTEST_ARGS)
+
 bench-fairness: setup ## what one client's long queue costs another, on a cloud of its own
 	$(BIN)/python -m scripts.bench_fairness $(ARGS)
 

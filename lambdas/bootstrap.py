@@ -199,6 +199,7 @@ def native_services() -> NativeServices:
         ids=IDS,
         sleep=time.sleep,
         upload_url_ttl_s=settings.upload_url_ttl_s,
+        download_url_ttl_s=settings.download_url_ttl_s,
         public_base_url=settings.public_base_url,
     )
 

@@ -17,7 +17,7 @@ import httpx
 
 from lambdas.bootstrap import client_administration
 from lambdas.core.rates import RateClass
-from scripts.cli.rest import Access, Api, media_type_of
+from scripts.adobe_api import Access, Api
 from scripts.local.launcher import local_environment, local_table
 from scripts.local.paths import Cloud
 
@@ -48,10 +48,10 @@ def variables(base_url: str) -> Mapping[str, str]:
     access = new_client(base_url)
     with httpx.Client(timeout=60, trust_env=False) as http:
         api = Api.sign_in(http, access)
-        asset = api.create_asset(SAMPLE, media_type_of(SAMPLE))
-        api.upload(SAMPLE, asset, _silent)
+        asset = api.create_asset(SAMPLE, "audio/mpeg")
+        api.upload(SAMPLE, asset)
         api.wait_until_ready(asset["id"])
-        enhanced = api.enhance(asset["id"], 90, _silent)
+        enhanced = api.enhance(asset["id"], 90)
         item = {"source": {"asset_id": asset["id"]}, "strength": 50}
         parts = {"filename": "a.wav", "size_bytes": TWO_PARTS_BYTES, "content_type": "audio/wav", "in_parts": True}
         return {
@@ -73,10 +73,6 @@ def new_client(base_url: str) -> Access:
     for rate_class in RateClass:
         administration.set_rate_limit(client.id, rate_class, CALLS_PER_MINUTE)
     return Access(base_url, client.id, secret)
-
-
-def _silent(_share: float) -> None:
-    """Show no progress."""
 
 
 if __name__ == "__main__":

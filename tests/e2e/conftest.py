@@ -13,6 +13,7 @@ from tests.e2e.cloud import REPO, Api, Cloud
 
 _counted = {"requests": 0, "executions": 0}
 _used = [False]
+_transcript: list[str] = []
 
 
 LAST = "test_no_secret_token_or_signed_url_in_any_log"
@@ -62,6 +63,12 @@ def stranger(cloud: Cloud, _counter: list[int]) -> Api:
 
 
 @pytest.fixture(scope="session")
+def transcript() -> list[str]:
+    """Return what is shown at the end of a run with ``-v``."""
+    return _transcript
+
+
+@pytest.fixture(scope="session")
 def recording() -> bytes:
     """Return the bundled recording: real speech, noisy, MP3."""
     return (REPO / "samples" / "librivox-noisy.mp3").read_bytes()
@@ -105,6 +112,9 @@ def sources(cloud: Cloud, administrator: None) -> SourceService:
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
+    if terminalreporter.verbosity > 0:
+        for line in _transcript:
+            terminalreporter.write_line(line)
     if _used[0]:
         terminalreporter.write_line(f"e2e: {_counted['requests']} HTTP requests, {_counted['executions']} executions")
 

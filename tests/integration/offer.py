@@ -29,6 +29,7 @@ NAMED_BY = {
     "speech_enhancements": ENHANCEMENT_ID,
     "speech-enhancements": ENHANCEMENT_ID,
     "enhancements": ENHANCEMENT_ID,
+    "runs": ENHANCEMENT_ID,
     "batches": BATCH_ID,
     "webhooks": WEBHOOK_ID,
     "deliveries": MESSAGE_ID,

@@ -3,11 +3,13 @@
 from typing import Any
 
 import boto3
+import jsonschema_rs
 import pytest
 import requests
 
 from lambdas import bootstrap
 from lambdas.core.rates import RateClass
+from lambdas.dialects.openapi import document
 from tests.integration.cloud import BASE_URL, TABLE, Answer, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON
 
@@ -135,6 +137,78 @@ def test_lists_in_pages_with_filters(cloud: Cloud, caller: dict[str, str]) -> No
     refused = cloud.call("GET", "/v1/enhancements?cursor=nonsense", headers=caller)
     assert (refused.status, refused.body["code"]) == (422, "parameter_invalid")
     assert len(cloud.call("GET", "/v1/assets?limit=3", headers=caller).body["items"]) == 3
+
+
+def test_a_page_links_to_the_next_with_its_own_filters(cloud: Cloud, caller: dict[str, str]) -> None:
+    ids = [enhance(cloud, caller).body["id"] for _ in range(5)]
+    url, seen = f"{BASE_URL}/v1/enhancements?limit=2&status=waiting_for_upload&status=queued", []
+    while url:
+        assert url.startswith(f"{BASE_URL}/v1/enhancements?limit=2&status=waiting_for_upload&status=queued")
+        page = cloud.call("GET", url.removeprefix(BASE_URL), headers=caller).body
+        seen += [one["id"] for one in page["items"]]
+        url = page["nextLink"]
+    assert seen == ids[::-1]
+    assets = cloud.call("GET", "/v1/assets?limit=3", headers=caller).body
+    again = cloud.call("GET", assets["nextLink"].removeprefix(BASE_URL), headers=caller).body
+    assert (len(again["items"]), again["nextLink"]) == (2, None)
+
+
+def test_a_run_answers_202_until_the_enhancement_has_ended(cloud: Cloud, caller: dict[str, str]) -> None:
+    body = {"source": {"upload": UPLOAD}, "strength": 80}
+    asked = cloud.call("POST", "/v1/runs", body, headers=caller | {"Idempotency-Key": "k1"})
+    assert (asked.status, asked.headers["Retry-After"]) == (202, "2")
+    location = asked.headers["Location"]
+    assert location == f"{BASE_URL}/v1/runs/{asked.body['id']}"
+    path = location.removeprefix(BASE_URL)
+    waiting = cloud.call("GET", path, headers=caller)
+    assert (waiting.status, waiting.headers["Location"], waiting.headers["Retry-After"]) == (202, location, "2")
+    send(cloud, caller, asked.body)
+    assert cloud.call("GET", path, headers=caller).status == 202
+    cloud.drain()
+    done = cloud.call("GET", path, headers=caller)
+    assert (done.status, done.body["status"]) == (200, "succeeded")
+    assert done.body == show(cloud, caller, asked.body["id"])
+    assert not {"Location", "Retry-After"} & set(done.headers)
+    again = enhance(cloud, caller, key="k1")
+    assert again.body["id"] == asked.body["id"], "a run is the same enhancement"
+
+
+def test_a_run_ends_however_the_enhancement_does(cloud: Cloud, caller: dict[str, str]) -> None:
+    body = {"source": {"upload": UPLOAD}, "strength": 80}
+    made = cloud.call("POST", "/v1/runs", body, headers=caller).body
+    cloud.call("POST", f"/v1/enhancements/{made['id']}/cancel", headers=caller)
+    ended = cloud.call("GET", f"/v1/runs/{made['id']}", headers=caller)
+    assert (ended.status, ended.body["status"]) == (200, "cancelled")
+
+
+def test_links_for_those_who_follow_no_redirect(cloud: Cloud, caller: dict[str, str]) -> None:
+    made = enhance(cloud, caller).body
+    send(cloud, caller, made)
+    path = f"/v1/enhancements/{made['id']}/download/link"
+    assert cloud.call("GET", path, headers=caller).status == 404
+    cloud.drain()
+    link = cloud.call("GET", path, headers=caller)
+    assert (link.status, link.headers["Cache-Control"]) == (200, "no-store")
+    assert requests.get(link.body["url"], timeout=5).content == GOOD
+    assert link.body["expires_at"] > made["created_at"]
+    no_report = cloud.call("GET", f"/v1/enhancements/{made['id']}/report/link", headers=caller)
+    assert (no_report.status, no_report.body["code"]) == (404, "not_found")
+
+
+def test_where_a_webhook_is_said_to_be_it_is_deleted(cloud: Cloud, caller: dict[str, str]) -> None:
+    made = cloud.call("POST", "/v1/webhooks", {"url": "https://93.184.216.34/hook"}, headers=caller)
+    assert (made.status, made.headers["Location"]) == (201, f"{BASE_URL}/v1/webhooks/{made.body['id']}")
+    path = made.headers["Location"].removeprefix(BASE_URL)
+    assert [cloud.call("DELETE", path, headers=caller).status for _ in range(2)] == [204, 404]
+
+
+def test_what_the_document_says_of_a_url_is_what_is_taken(cloud: Cloud, caller: dict[str, str]) -> None:
+    schema = document()["components"]["schemas"]["NativeEnhancementRequest"] | {"components": document()["components"]}
+    asked = jsonschema_rs.Draft202012Validator(schema)
+    url = {"href": "https://example.com/talk.wav"}
+    assert asked.is_valid({"source": {"url": url}, "strength": 80, "retain_hours": 24})
+    for source in ({"url": url, "asset_id": "a"}, {"url": url, "upload": UPLOAD}, {}):
+        assert not asked.is_valid({"source": source, "strength": 80})
 
 
 def test_a_batch_accepts_what_it_can(cloud: Cloud, caller: dict[str, str]) -> None:

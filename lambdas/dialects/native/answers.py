@@ -2,8 +2,9 @@
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlencode
 
-from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from lambdas.core.paging import MAX_LIMIT
@@ -31,6 +32,14 @@ def answers(status: int, model: type[Any]) -> dict[int, Any]:
 def as_json(status: HTTPStatus, body: T, headers: dict[str, str] | None = None) -> Response[T]:
     """Answer with a document."""
     return Response(status.value, content_type=JSON, body=body, headers=dict(headers or {}))
+
+
+def next_link(app: APIGatewayRestResolver, base_url: str, cursor: str | None) -> str | None:
+    """Return the request's own address with the next page's cursor; None where there is no next page."""
+    if cursor is None:
+        return None
+    asked = {**app.current_event.resolved_query_string_parameters, "cursor": [cursor]}
+    return f"{base_url}{app.current_event.path}?{urlencode(asked, doseq=True)}"
 
 
 def elsewhere(url: str) -> Response[str]:

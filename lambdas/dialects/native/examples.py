@@ -6,6 +6,7 @@ from lambdas.dialects.examples import (
     ASSET_ID,
     BATCH_ID,
     CREATED_AT,
+    DOWNLOAD_URL,
     ENHANCEMENT_ID,
     EXPIRES_AT,
     FILENAME,
@@ -132,6 +133,8 @@ ENHANCEMENT: JsonDict = {
     },
     "upload": None,
 }
+
+FILE_LINK: JsonDict = {"url": DOWNLOAD_URL, "expires_at": EXPIRES_AT}
 
 BATCH: JsonDict = {
     "id": BATCH_ID,

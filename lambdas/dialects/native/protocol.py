@@ -222,7 +222,7 @@ Url = Annotated[
 class NativeUrlSource(_Asked):
     """A recording at a public https URL."""
 
-    href: Url
+    href: Annotated[Url, Field(description="Public https address of the recording; it has to work without signing in.")]
     filename: Filename | None = None
 
 
@@ -462,9 +462,9 @@ class NativeProblem(_Told):
 class NativeFault(_Told):
     """Why something came to nothing."""
 
-    code: str
-    message: str
-    retryable: bool = False
+    code: Annotated[str, Field(description="Stable name of what went wrong, for programs.")]
+    message: Annotated[str, Field(description="What went wrong, for people.")]
+    retryable: Annotated[bool, Field(description="Whether the same request may succeed later.")] = False
 
 
 class NativeAsset(_Told):
@@ -493,12 +493,18 @@ class NativeAsset(_Told):
 class NativeLinks(_Told):
     """Where to fetch what was made; each answers with a redirect to a short-lived link."""
 
-    self: str
-    download: str | None
-    report: str | None
-    spectrogram: str | None
-    waveform: str | None
-    peaks: str | None
+    self: Annotated[str, Field(description="The enhancement itself.")]
+    download: Annotated[str | None, Field(description="The result; null until it has succeeded.")]
+    report: Annotated[
+        str | None, Field(description="What was measured before and after, as JSON; null where nothing was.")
+    ]
+    spectrogram: Annotated[
+        str | None, Field(description="The spectrogram before and after, as PNG; null where there is none.")
+    ]
+    waveform: Annotated[
+        str | None, Field(description="The waveform before and after, as PNG; null where there is none.")
+    ]
+    peaks: Annotated[str | None, Field(description="The waveform's peaks, as JSON; null where there are none.")]
 
 
 class NativeEnhancement(_Told):
@@ -506,28 +512,37 @@ class NativeEnhancement(_Told):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT]})
 
-    id: str
-    status: EnhancementStatus
-    asset_id: str
-    strength: float
-    model: str
-    options: NativeOptions
-    reference: str | None
-    batch_id: str | None
-    created_at: Moment
-    updated_at: Moment
-    finished_at: Moment | None
-    progress_percent: float
+    id: Annotated[str, Field(description="Identifier of the enhancement.")]
+    status: Annotated[EnhancementStatus, Field(description="How far it is; succeeded, failed and cancelled are final.")]
+    asset_id: Annotated[str, Field(description="Identifier of its recording.")]
+    strength: Annotated[float, Field(description="How much of the noise is taken away, in percent.")]
+    model: Annotated[str, Field(description="Which model does it.")]
+    options: Annotated[NativeOptions, Field(description="What else was asked for.")]
+    reference: Annotated[str | None, Field(description="Your own word for it.")]
+    batch_id: Annotated[str | None, Field(description="Identifier of its batch; null without one.")]
+    created_at: Annotated[Moment, Field(description="When it was asked for.")]
+    updated_at: Annotated[Moment, Field(description="When it last changed.")]
+    finished_at: Annotated[Moment | None, Field(description="When it ended; null until then.")]
+    progress_percent: Annotated[float, Field(description="How much of it is done.")]
     queue_position: Annotated[int | None, Field(description="1 is your next; null unless it is queued.")]
     eta_s: Annotated[int | None, Field(description="Seconds until it is done; null unless it runs.")]
-    audio_s: float | None
-    size_bytes: int | None
-    error: NativeFault | None
-    links: NativeLinks
+    audio_s: Annotated[float | None, Field(description="Length of the recording in seconds; null until it is known.")]
+    size_bytes: Annotated[int | None, Field(description="Size of the result; null until there is one.")]
+    error: Annotated[NativeFault | None, Field(description="Why it came to nothing; null unless it failed.")]
+    links: Annotated[NativeLinks, Field(description="Where to fetch what was made.")]
     upload: NativeUpload | None = None
     webhook_secret: Annotated[
         str | None, Field(description="Of this enhancement's own webhook; shown only in the answer that made it.")
     ] = None
+
+
+class NativeFileLink(_Told):
+    """A link that needs no credentials, for a few minutes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.FILE_LINK]})
+
+    url: Annotated[str, Field(description="Whoever has it can fetch the file while it lives.")]
+    expires_at: Annotated[Moment, Field(description="When the link ends; ask for another one then.")]
 
 
 class NativeBatchItem(_Told):
@@ -551,6 +566,15 @@ class NativeBatch(_Told):
     items: tuple[NativeBatchItem, ...]
 
 
+NextLink = Annotated[
+    str | None,
+    Field(
+        serialization_alias="nextLink",
+        description="Where the next page is; null on the last one. Called as paging readers look for it.",
+    ),
+]
+
+
 class NativeAssetPage(_Told):
     """Some assets, newest first."""
 
@@ -558,6 +582,7 @@ class NativeAssetPage(_Told):
 
     items: tuple[NativeAsset, ...]
     next_cursor: str | None
+    next_link: NextLink = None
 
 
 class NativeEnhancementPage(_Told):
@@ -565,8 +590,9 @@ class NativeEnhancementPage(_Told):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.ENHANCEMENT_PAGE]})
 
-    items: tuple[NativeEnhancement, ...]
-    next_cursor: str | None
+    items: Annotated[tuple[NativeEnhancement, ...], Field(description="The enhancements of this page.")]
+    next_cursor: Annotated[str | None, Field(description="What to ask with for the next page; null on the last one.")]
+    next_link: NextLink = None
 
 
 class NativeUsageDay(_Told):
@@ -593,7 +619,7 @@ class NativeWebhook(_Told):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK]})
 
-    id: str
+    id: Annotated[str, Field(description="Identifier of the webhook.")]
     url: str
     events: tuple[str, ...]
     description: str
@@ -642,3 +668,4 @@ class NativeDeliveryPage(_Told):
 
     items: tuple[NativeDelivery, ...]
     next_cursor: str | None
+    next_link: NextLink = None

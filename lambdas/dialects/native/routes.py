@@ -14,7 +14,6 @@ from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
 from lambdas.core.services.batches import BatchWish
-from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
 from lambdas.dialects.common import JsonResolver, base_url, resource_id
@@ -28,7 +27,7 @@ from lambdas.dialects.native.answers import (
     ResourceId,
     answers,
     as_json,
-    elsewhere,
+    next_link,
 )
 from lambdas.dialects.native.protocol import (
     Day,
@@ -47,6 +46,7 @@ from lambdas.dialects.native.protocol import (
     NativeProgress,
     NativeUsage,
 )
+from lambdas.dialects.native.result_routes import add_results
 from lambdas.dialects.native.services import NativeServices
 from lambdas.dialects.native.webhook_routes import WEBHOOKS, add_webhooks
 
@@ -59,9 +59,10 @@ MAX_WAIT_S = 20
 """API Gateway gives up after 29 seconds."""
 
 POLL_AFTER_S = 2
+MAX_POLL_AFTER_S = 60
 USAGE_DAYS = 30
 
-ASSETS, ENHANCEMENTS, BATCHES = "/v1/assets", "/v1/enhancements", "/v1/batches"
+ASSETS, ENHANCEMENTS, RUNS, BATCHES = "/v1/assets", "/v1/enhancements", "/v1/runs", "/v1/batches"
 ASSET, ENHANCEMENT = f"{ASSETS}/<asset_id>", f"{ENHANCEMENTS}/<enhancement_id>"
 
 Key = Annotated[
@@ -90,7 +91,8 @@ def build(services: Services) -> APIGatewayRestResolver:
     _add_assets(app, services)
     _add_parts(app, services)
     _add_enhancements(app, services)
-    _add_results(app, services)
+    _add_runs(app, services)
+    add_results(app, services, ENHANCEMENT)
     _add_batches(app, services)
     _add_usage(app, services)
     add_webhooks(app, services)
@@ -122,7 +124,8 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
     def list_assets(limit: Limit = 50, cursor: Cursor = None) -> Response[NativeAssetPage]:
         page = services().assets.page(client_of(app).id, limit=limit, cursor=cursor)
         shown = tuple(_asset(services(), services().assets.view(asset)) for asset in page.items)
-        return as_json(HTTPStatus.OK, NativeAssetPage(items=shown, next_cursor=page.next_cursor))
+        link = next_link(app, _base_url(app, services()), page.next_cursor)
+        return as_json(HTTPStatus.OK, NativeAssetPage(items=shown, next_cursor=page.next_cursor, next_link=link))
 
     @app.get(
         ASSET,
@@ -207,16 +210,7 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
     def create_enhancement(
         body: Annotated[NativeEnhancementRequest, Body()], key: Key = None
     ) -> Response[NativeEnhancement]:
-        client = client_of(app)
-        source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
-        wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
-        made = services().submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook))
-        shown = translate.from_job(
-            services().listing.seen(made.job),
-            base_url=_base_url(app, services()),
-            made=made,
-            expires_at=_expires_at(services()),
-        )
+        shown = _submitted(app, services(), body, key)
         headers = {"Location": shown.links.self, "Retry-After": str(POLL_AFTER_S)}
         return as_json(HTTPStatus.ACCEPTED, shown, headers)
 
@@ -244,7 +238,8 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         page = services().listing.page(client_of(app).id, wanted, limit=limit, cursor=cursor)
         base_url = _base_url(app, services())
         shown = tuple(translate.from_job(JobView(job), base_url=base_url) for job in page.items)
-        return as_json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor))
+        link = next_link(app, base_url, page.next_cursor)
+        return as_json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor, next_link=link))
 
     @app.get(
         ENHANCEMENT,
@@ -277,38 +272,39 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         return as_json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
 
 
-def _add_results(app: APIGatewayRestResolver, services: Services) -> None:
-    found: dict[int, Any] = {302: {"description": "Its short-lived location"}, **REFUSALS}
+def _add_runs(app: APIGatewayRestResolver, services: Services) -> None:
+    def unfinished(shown: NativeEnhancement) -> Response[NativeEnhancement]:
+        location = f"{_base_url(app, services())}{RUNS}/{shown.id}"
+        again_s = min(max(shown.eta_s or 0, POLL_AFTER_S), MAX_POLL_AFTER_S)
+        return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(again_s)})
 
-    @app.get(
-        f"{ENHANCEMENT}/download",
-        operation_id="downloadEnhancement",
-        summary="Download the result",
-        responses=found,
+    @app.post(
+        RUNS,
+        operation_id="runEnhancement",
+        summary="Enhance a recording, and wait for it",
+        description="As `POST /v1/enhancements`, for clients that follow `Location` by themselves: what is there "
+        "answers 202 until the enhancement has ended.",
+        responses=answers(202, NativeEnhancement),
         tags=["Enhancements"],
     )
-    def download(enhancement_id: ResourceId) -> Response[str]:
-        return elsewhere(services().downloads.url(client_of(app).id, resource_id(enhancement_id)))
+    def run_enhancement(
+        body: Annotated[NativeEnhancementRequest, Body()], key: Key = None
+    ) -> Response[NativeEnhancement]:
+        return unfinished(_submitted(app, services(), body, key))
 
-    def add(artifact: Artifact, summary: str) -> None:
-        def get(enhancement_id: ResourceId) -> Response[str]:
-            return elsewhere(
-                services().downloads.artifact_url(client_of(app).id, resource_id(enhancement_id), artifact)
-            )
-
-        get.__name__ = f"get_{artifact}"
-        app.get(
-            f"{ENHANCEMENT}/{artifact}",
-            operation_id=f"get{artifact.capitalize()}",
-            summary=summary,
-            responses=found,
-            tags=["Enhancements"],
-        )(get)
-
-    add(Artifact.REPORT, "Get what was measured before and after, as JSON")
-    add(Artifact.SPECTROGRAM, "Get the spectrogram before and after, as PNG")
-    add(Artifact.WAVEFORM, "Get the waveform before and after, as PNG")
-    add(Artifact.PEAKS, "Get the waveform's peaks, as JSON")
+    @app.get(
+        f"{RUNS}/<enhancement_id>",
+        operation_id="getRun",
+        summary="Wait for an enhancement",
+        description="202 while it waits or runs, with `Location` and `Retry-After`; 200 once it has ended, "
+        "however it did.",
+        responses=answers(202, NativeEnhancement) | answers(200, NativeEnhancement),
+        tags=["Enhancements"],
+    )
+    def get_run(enhancement_id: ResourceId) -> Response[NativeEnhancement]:
+        seen = services().listing.view(client_of(app).id, resource_id(enhancement_id))
+        shown = translate.from_job(seen, base_url=_base_url(app, services()))
+        return as_json(HTTPStatus.OK, shown) if seen.job.is_terminal else unfinished(shown)
 
 
 def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
@@ -373,7 +369,7 @@ def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
 
 
 def _rate_class(method: str, path: str) -> RateClass:
-    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, BATCHES, WEBHOOKS}
+    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, RUNS, BATCHES, WEBHOOKS}
     return RateClass.NATIVE_CREATE if makes_something else RateClass.NATIVE
 
 
@@ -391,6 +387,21 @@ def _key(app: APIGatewayRestResolver, operation: str, key: str | None, body: Bas
 
 def _named(app: APIGatewayRestResolver, operation: str, key: str, body: BaseModel) -> IdempotencyKey:
     return IdempotencyKey(client_of(app).id, operation, key, fingerprint(body.model_dump(mode="json")))
+
+
+def _submitted(
+    app: APIGatewayRestResolver, services: NativeServices, body: NativeEnhancementRequest, key: str | None
+) -> NativeEnhancement:
+    client = client_of(app)
+    source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
+    wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
+    made = services.submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook))
+    return translate.from_job(
+        services.listing.seen(made.job),
+        base_url=_base_url(app, services),
+        made=made,
+        expires_at=_expires_at(services),
+    )
 
 
 def _asset(services: NativeServices, view: Any) -> NativeAsset:

@@ -37,4 +37,5 @@ class NativeServices:
     ids: IdFactory
     sleep: Callable[[float], None]
     upload_url_ttl_s: int
+    download_url_ttl_s: int
     public_base_url: str = ""

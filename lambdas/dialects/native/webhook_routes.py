@@ -10,10 +10,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.services.webhooks import CreateWebhook, UpdateWebhook
-from lambdas.dialects.common import resource_id
+from lambdas.dialects.common import base_url, resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native import translate
-from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json
+from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json, next_link
 from lambdas.dialects.native.protocol import (
     NativeDelivery,
     NativeDeliveryPage,
@@ -57,7 +57,7 @@ def _add_endpoints(app: APIGatewayRestResolver, services: Services) -> None:
     def create_webhook(body: Annotated[NativeWebhookRequest, Body()]) -> Response[NativeWebhook]:
         command = CreateWebhook(client_of(app).id, body.url, body.events, body.description, body.secret)
         made = services().webhooks.create(command)
-        location = f"{WEBHOOKS}/{made.endpoint.id}"
+        location = f"{base_url(app, services().public_base_url)}{WEBHOOKS}/{made.endpoint.id}"
         shown = translate.from_webhook(made.endpoint, secret=made.secret)
         return as_json(HTTPStatus.CREATED, shown, {"Location": location})
 
@@ -157,7 +157,8 @@ def _add_deliveries(app: APIGatewayRestResolver, services: Services) -> None:
         )
         shown = tuple(translate.from_delivery(delivery) for delivery in found)
         more = found[-1].message_id if len(found) == limit else None
-        return as_json(HTTPStatus.OK, NativeDeliveryPage(items=shown, next_cursor=more))
+        link = next_link(app, base_url(app, services().public_base_url), more)
+        return as_json(HTTPStatus.OK, NativeDeliveryPage(items=shown, next_cursor=more, next_link=link))
 
     @app.post(
         f"{DELIVERIES}/<message_id>/redeliver",
