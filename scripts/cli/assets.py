@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from cleartake_client import Asset, Client
-from scripts.cli.progress import bars
+from scripts.cli.progress import UPLOADING, bars
 from scripts.cli.service import add_json, local_time, running, show
 
 
@@ -45,7 +45,7 @@ def _show(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _upload(client: Client, arguments: argparse.Namespace) -> int:
-    with bars(hidden=arguments.json) as new_bar:
+    with bars(UPLOADING, hidden=arguments.json) as new_bar:
         advance = new_bar(arguments.file.name)
         asset = client.assets.upload(arguments.file, retain_hours=arguments.retain_hours, on_progress=advance)
     show(arguments, asset, [asset.id])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cleartake_client import MEDIA_TYPES, CleartakeError, Wish
 from scripts.cli.cloud import say, summary
-from scripts.cli.progress import bars
+from scripts.cli.progress import ENHANCING, bars
 from scripts.cli.service import connect_to
 from scripts.local import launcher
 from scripts.local.paths import REPO, Cloud, LauncherError
@@ -50,7 +50,7 @@ def bundled_sample(folder: Path) -> Path:
 
 
 def _enhance(credentials: Credentials, before: Path, folder: Path) -> Path:
-    with connect_to(credentials) as client, bars() as new_bar:
+    with connect_to(credentials) as client, bars(ENHANCING) as new_bar:
         advance = new_bar(before.name)
         try:
             done = client.enhance(before, Wish(STRENGTH), on_progress=advance)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cleartake_client import Client, Options, Outcome, Recording, Wish
-from scripts.cli.progress import bars
+from scripts.cli.progress import ENHANCING, bars
 from scripts.cli.service import add_json, exit_code, running, show
 from scripts.local.paths import LauncherError
 
@@ -46,7 +46,7 @@ def _add_wish(parser: argparse.ArgumentParser) -> None:
 def _enhance(client: Client, arguments: argparse.Namespace) -> int:
     source, wish = arguments.source, wish_of(arguments)
     target = None if arguments.no_wait else _target(source, arguments.output)
-    with bars(hidden=arguments.json) as new_bar:
+    with bars(ENHANCING, hidden=arguments.json) as new_bar:
         advance = new_bar(_name(source))
         made = client.enhance(source, wish, wait=target is not None, on_progress=advance)
         file = client.enhancements.download(made.id, target, on_progress=advance) if target else None
@@ -60,7 +60,7 @@ def _batch(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
     target = None if arguments.no_wait else lambda source: _folder(str(source), arguments.output)
-    with bars(hidden=arguments.json) as new_bar:
+    with bars(ENHANCING, hidden=arguments.json) as new_bar:
         advances = [new_bar(_name(source)) for source in arguments.sources]
         outcomes = client.enhance_many(
             sources,

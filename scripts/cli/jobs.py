@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import islice
 
 from cleartake_client import Client, Enhancement
-from scripts.cli.progress import bars
+from scripts.cli.progress import WATCHING, bars
 from scripts.cli.service import FAILED, add_json, local_time, moment, running, show
 
 STATUSES = ("waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled")
@@ -64,7 +64,7 @@ def _cancel(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _watch(client: Client, arguments: argparse.Namespace) -> int:
-    with bars(hidden=arguments.json) as new_bar, ThreadPoolExecutor(len(arguments.ids)) as pool:
+    with bars(WATCHING, hidden=arguments.json) as new_bar, ThreadPoolExecutor(len(arguments.ids)) as pool:
 
         def watch(job_id: str) -> Enhancement:
             advance = new_bar(job_id)

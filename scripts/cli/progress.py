@@ -1,20 +1,24 @@
 """Bars of recordings on their way; on the error output, so that the answer can be piped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-STEPS = {"check": (0.0, 0.05), "upload": (0.05, 0.3), "enhance": (0.3, 0.9), "download": (0.9, 1.0)}
+Steps = Mapping[str, tuple[float, float]]
 """Where on a recording's bar each step begins and ends."""
+
+ENHANCING: Steps = {"check": (0.0, 0.05), "upload": (0.05, 0.3), "enhance": (0.3, 0.9), "download": (0.9, 1.0)}
+UPLOADING: Steps = {"check": (0.0, 0.1), "upload": (0.1, 1.0)}
+WATCHING: Steps = {"enhance": (0.0, 1.0)}
 
 Advance = Callable[[str, float], None]
 NewBar = Callable[[str], Advance]
 
 
 @contextmanager
-def bars(*, hidden: bool = False) -> Iterator[NewBar]:
+def bars(steps: Steps, *, hidden: bool = False) -> Iterator[NewBar]:
     """Show bars; what is yielded makes one more."""
     columns = (
         TextColumn("{task.description}"),
@@ -29,7 +33,7 @@ def bars(*, hidden: bool = False) -> Iterator[NewBar]:
             task = progress.add_task(name, total=1.0, step="")
 
             def advance(step: str, share: float) -> None:
-                begin, end = STEPS[step]
+                begin, end = steps[step]
                 progress.update(task, completed=begin + (end - begin) * share, step=step)
 
             return advance
