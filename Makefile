@@ -8,6 +8,8 @@ EMULATOR := .venv-emulator
 QUALITY := .venv-quality
 SAGEMAKER := .venv-sagemaker
 AUDIT := .venv-audit
+CLIENTS := .venv-clients
+NODE_CLIENTS := build/node-clients
 CDK_HOME := build/cdk
 CDK := $(CDK_HOME)/node_modules/.bin/cdk
 MIXED := build/quality/mixed
@@ -17,7 +19,7 @@ STRENGTH ?= 90
 STAGE ?= dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load fuzz-api openapi costs sbom lock clean
+.PHONY: help setup demo up down status logs enhance test test-slow lint audit synth chaos bench-engine bench-quality bench-flow bench-fairness load fuzz-api generated-clients openapi costs sbom lock clean
 .PHONY: synth-all preflight bootstrap diff deploy outputs smoke smoke-endpoint destroy adopt models-mirror
 
 help: ## show the targets
@@ -57,6 +59,16 @@ $(AUDIT)/.installed: requirements/audit.txt | $(VENV)/bin/uv
 	$(UV) pip sync -q --require-hashes --python $(AUDIT)/bin/python requirements/audit.txt
 	@touch $@
 
+$(CLIENTS)/.installed: requirements/clients.txt | $(VENV)/bin/uv
+	$(UV) venv -q --clear --python $(BIN)/python $(CLIENTS)
+	$(UV) pip sync -q --require-hashes --python $(CLIENTS)/bin/python requirements/clients.txt
+	@touch $@
+
+$(NODE_CLIENTS)/.installed: requirements/node-clients/package.json requirements/node-clients/package-lock.json | $(VENV)/.installed
+	@mkdir -p $(NODE_CLIENTS) && cp $^ $(NODE_CLIENTS)
+	$(BIN)/npm ci --prefix $(NODE_CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 $(CDK_HOME)/.installed: requirements/node/package.json requirements/node/package-lock.json | $(VENV)/.installed
 	@mkdir -p $(CDK_HOME) && cp $^ $(CDK_HOME)
 	$(BIN)/npm ci --prefix $(CDK_HOME) --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -80,7 +92,7 @@ logs: ## the last lines of every log
 enhance: ## enhance FILE=talk.mp3 at STRENGTH=90 through the REST API
 	@$(BIN)/cleartake enhance "$(FILE)" --strength $(STRENGTH)
 
-test: setup ## every suite's fast part, end to end included
+test: setup $(CLIENTS)/.installed $(NODE_CLIENTS)/.installed ## every suite's fast part, end to end included
 	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
 
 test-slow: setup $(SAGEMAKER)/.installed ## what takes long
@@ -156,6 +168,9 @@ bench-flow: up ## how long a client waits on this machine
 fuzz-api: up ## call everything with what the API's document allows and what it does not; ARGS="--examples 20"
 	$(BIN)/python -m scripts.fuzz_api $(ARGS)
 
+generated-clients: up $(CLIENTS)/.installed $(NODE_CLIENTS)/.installed ## clients that public generators make of /openapi.json compile and work
+	$(BIN)/python -m scripts.generated_clients
+
 openapi: setup ## renew docs/openapi.json from the route table
 	$(BIN)/python -m scripts.openapi --write
 
@@ -187,7 +202,9 @@ lock: | $(VENV)/bin/uv ## renew the locks from pyproject.toml
 	$(LOCK) requirements/emulator.in -o requirements/emulator.txt
 	$(LOCK) --override requirements/sagemaker-without.in requirements/sagemaker.in -o requirements/sagemaker.txt
 	$(LOCK) requirements/audit.in -o requirements/audit.txt
+	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(BIN)/npm install --prefix requirements/node --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
+	$(BIN)/npm install --prefix requirements/node-clients --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 	$(LOCK) --override requirements/quality-without.in requirements/quality.in -o requirements/quality.txt
 
 .PHONY: bench-fan-out
@@ -195,4 +212,4 @@ bench-fan-out: up ## a long file through the cpu fan-out of this machine, agains
 	$(BIN)/python -m scripts.bench_fan_out $(ARGS)
 
 clean: ## remove what can be made again; .cleartake stays
-	rm -rf $(VENV) $(EMULATOR) $(QUALITY) $(SAGEMAKER) $(AUDIT) cdk.out cdk.out.all build *.egg-info client/src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(EMULATOR) $(QUALITY) $(SAGEMAKER) $(AUDIT) $(CLIENTS) cdk.out cdk.out.all build *.egg-info client/src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

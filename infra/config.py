@@ -47,6 +47,8 @@ FEATURE_FLAGS: Final[Mapping[str, bool]] = {
     "@aws-cdk/core:checkSecretUsage": True,
 }
 
+_ORIGIN = re.compile(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
+_LOOPBACK_ORIGIN = re.compile(r"http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
 _OURS = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 """Context keys of the CDK itself carry punctuation (``aws:cdk:…``, ``@aws-cdk/…``); a plain word is meant for us."""
 
@@ -119,7 +121,7 @@ class Config(BaseModel):
     retention_days: int = Field(default=30, ge=1)
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 30
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_comma_separated)] = ()
-    """Browser origins that may PUT to and GET from presigned links; none by default."""
+    """Origins of the pages that may call the API and use presigned links from a browser; none by default."""
 
     domain_name: str | None = None
     certificate_arn: str | None = None
@@ -176,6 +178,9 @@ class Config(BaseModel):
             raise ValueError("domainName and certificateArn go together")
         if self.monthly_budget_usd is not None and self.alarm_email is None:
             raise ValueError("monthlyBudgetUsd needs alarmEmail: somebody must be told")
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin) and not (self.local and _LOOPBACK_ORIGIN.fullmatch(origin)):
+                raise ValueError(f"corsOrigins: {origin!r} is not an origin such as https://app.example.com")
         if self.timer_scale != 1 and not self.local:
             raise ValueError("timerScale is for drills on one machine: AWS keeps the timers as they were chosen")
         if self.has_gpu and self.image_is_named == (self.gpu_image is None):

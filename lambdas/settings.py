@@ -66,6 +66,8 @@ class ApiSettings(Settings):
     """Of a dialect whose clients can name URLs."""
     allow_loopback: bool = False
     """On one machine only: clients' URLs may lead to the machine itself."""
+    cors_origins: Json[tuple[str, ...]] = ()
+    """Of the pages that may call from a browser."""
 
 
 class TokenSettings(Settings):

@@ -1,5 +1,6 @@
 """The functions clients talk to: one for each dialect, and the only one that may sign tokens."""
 
+import json
 from collections.abc import Mapping
 
 from aws_cdk import aws_dynamodb as dynamodb
@@ -61,6 +62,7 @@ class DialectFunction(Construct):
         messages = _messages(dialect, queues, deliveries, fetching)
         webhooks = {"webhook_key_id": webhook_key.key_id} if dialect.has_webhooks else {}
         local = {"s3_public_endpoint": S3_URL_PLACEHOLDER} if config.local else {}
+        browsers = {"cors_origins": json.dumps(config.cors_origins)} if config.cors_origins else {}
         if config.local and (dialect.has_webhooks or dialect.fetches):
             local["allow_loopback"] = "true"
         environment = settings_environment(
@@ -76,6 +78,7 @@ class DialectFunction(Construct):
             **{variable: queue.queue_url for variable, queue in messages.items()},
             **webhooks,
             **local,
+            **browsers,
         )
         spec = Spec(name, environment, memory_mib=_API_MEMORY_MIB, timeout_s=_API_TIMEOUT_S)
         self.api = ServiceFunction(self, config, spec, role=role)

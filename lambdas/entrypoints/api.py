@@ -7,6 +7,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import bootstrap
+from lambdas.dialects.common import routes_of
+from lambdas.dialects.cors import Cors
 from lambdas.dialects.registry import dialect
 from lambdas.entrypoints.logs import logger
 
@@ -23,7 +25,13 @@ def _resolver() -> APIGatewayRestResolver:
     return dialect(name).build(SERVICES[name])
 
 
+@lru_cache
+def _cors() -> Cors:
+    return Cors(frozenset(bootstrap.api_settings().cors_origins))
+
+
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway proxy event."""
-    return _resolver().resolve(event, context)
+    resolver, cors = _resolver(), _cors()
+    return cors.preflight(event, routes_of(resolver)) or cors.opened(event, resolver.resolve(event, context))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from infra.config import (
     BASE_URL_PLACEHOLDER,
@@ -81,7 +82,7 @@ def _files(root: Path, sources: Iterable[str]) -> list[Path]:
 def synthesised(context: Mapping[str, str] | None = None) -> Path:
     """Return the assembly for the sources as they are now; synthesises only if there is none yet."""
     pairs = [f"{key}={value}" for key, value in sorted((context or {}).items())]
-    target = ASSEMBLIES / "-".join((cache_key(), *pairs))
+    target = ASSEMBLIES / "-".join((cache_key(), *(quote(pair, safe="=") for pair in pairs)))
     if not target.exists():
         ASSEMBLIES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ASSEMBLIES, prefix=SCRATCH_PREFIX) as scratch:

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from scripts.local.paths import HOST
@@ -192,10 +192,8 @@ def create_app(upstream: Upstream, transport: httpx.AsyncBaseTransport | None = 
         async with client:
             yield
 
-    edge = Starlette(
-        routes=[Route(HEALTH_PATH, health), Mount("/", app=Proxy(upstream, client))],
-        lifespan=lifespan,
-    )
+    edge = Starlette(routes=[Route(HEALTH_PATH, health)], lifespan=lifespan)
+    edge.router.default = Proxy(upstream, client)  # no route of Starlette's takes a path with a line break in it
     edge.state.upstream = upstream
     return edge
 

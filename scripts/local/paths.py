@@ -34,10 +34,12 @@ class Cloud:
     """False: no look-alike of the GPU's endpoint, every job on the CPU lane's function."""
     timer_scale: float = 1.0
     """What the sweep's waiting times are multiplied with; less than 1 in a drill."""
+    cors_origins: str = ""
+    """Origins, with commas between, of the pages that may call from a browser."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Cloud":
-        """Read ``CLEARTAKE_HOME``, ``…_PORT`` and its siblings, ``…_GPU_BACKEND`` and ``…_TIMER_SCALE``."""
+        """Read ``CLEARTAKE_HOME``, ``…_PORT`` and its siblings, and what else is named ``CLEARTAKE_…`` below."""
         given = os.environ if environment is None else environment
         emulator_port = _port(given, "CLEARTAKE_EMULATOR_PORT", DEFAULT_EMULATOR_PORT)
         return cls(
@@ -47,6 +49,7 @@ class Cloud:
             sagemaker_port=_port(given, "CLEARTAKE_SAGEMAKER_PORT", emulator_port + 1),
             has_gpu=_has_gpu(given),
             timer_scale=_timer_scale(given),
+            cors_origins=given.get("CLEARTAKE_CORS_ORIGINS", ""),
         )
 
     @property
@@ -54,7 +57,9 @@ class Cloud:
         """What the app is configured with: the size of this machine's lane, from which slots follow, and the rest."""
         lane = {"maxGpuInstances": "1", "gpuConcurrency": str(lane_concurrency())}
         backend = lane if self.has_gpu else {"gpuBackend": "none"}
-        return backend if self.timer_scale == 1 else {**backend, "timerScale": str(self.timer_scale)}
+        drill = {} if self.timer_scale == 1 else {"timerScale": str(self.timer_scale)}
+        browsers = {"corsOrigins": self.cors_origins} if self.cors_origins else {}
+        return {**backend, **drill, **browsers}
 
     @property
     def base_url(self) -> str:

@@ -66,6 +66,16 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
     assert used == names
 
 
+def test_what_the_fuzzing_makes_allowances_for_is_there_and_named_once() -> None:
+    for name in ("fuzz_api.toml", "fuzz_api_ids.toml"):
+        entries = tomllib.loads((ROOT / "scripts" / name).read_text(encoding="utf-8"))["operations"]
+        named = [one for entry in entries for one in entry.get("include-operation-id", ())]
+        assert len(set(named)) == len(named)
+        assert set(named) <= {operation["operationId"] for _, _, operation in OPERATIONS}
+        tags = {tag for entry in entries for tag in entry.get("include-tag", ())}
+        assert tags <= {tag["name"] for tag in DOCUMENT["tags"]}
+
+
 def clashing(**changes: Any) -> Dialect:
     return replace(DIALECTS[0], name="other", prefixes=("/other",), **changes)
 

@@ -11,7 +11,7 @@ EXAMPLES = 5
 
 def test_the_api_does_what_its_document_says(cloud: Cloud, api: Api) -> None:
     assert api.http.get("/openapi.json").status_code == 200
-    command = [sys.executable, "-m", "scripts.fuzz_api", "--examples", str(EXAMPLES), "--phases", "examples,fuzzing"]
+    command = [sys.executable, "-m", "scripts.fuzz_api", "--examples", str(EXAMPLES), "--short"]
     done = subprocess.run(command, cwd=REPO, env=cloud.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from infra.config import REPOSITORY, Config
 from infra.nag import gate
+from lambdas.dialects.registry import DIALECTS
 from scripts.preflight import MIN_BOOTSTRAP_VERSION
 from tests.infra.templates import Assembly
 
@@ -43,6 +44,36 @@ def test_production_with_everything_on_passes_the_gate(tmp_path: Path) -> None:
     assert len(production.of_type("AWS::Budgets::Budget")) == 1
     assert production.one("AWS::ApiGateway::DomainName")["SecurityPolicy"] == "TLS_1_2"
     assert production.one("AWS::ApiGateway::RestApi")["DisableExecuteApiEndpoint"] is True
+    assert _browsers(production) == ([["https://app.example.org"]], ['["https://app.example.org"]'] * len(DIALECTS))
+
+
+def _browsers(assembly: Assembly) -> tuple[list[list[str]], list[str]]:
+    """Return the origins that buckets and functions know."""
+    buckets = [one["Properties"].get("CorsConfiguration") for one in assembly.of_type("AWS::S3::Bucket").values()]
+    rules = [rule for one in buckets if one for rule in one["CorsRules"]]
+    assert all(set(rule["AllowedMethods"]) == {"PUT", "GET"} for rule in rules)
+    variables = [one.get("Environment", {}).get("Variables", {}) for one in assembly.functions().values()]
+    told = [one["CLEARTAKE_CORS_ORIGINS"] for one in variables if "CLEARTAKE_CORS_ORIGINS" in one]
+    return [rule["AllowedOrigins"] for rule in rules], told
+
+
+def test_no_page_may_call_unless_it_is_named(aws: Assembly) -> None:
+    assert _browsers(aws) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "http://app.example.org", "https://*.example.org", "https://a.example/", "null"]
+)
+def test_what_is_no_origin_of_a_page_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match="is not an origin"):
+        Config(cors_origins=(origin,))
+
+
+def test_pages_of_this_machine_may_call_on_this_machine_only() -> None:
+    page = "http://localhost:3000"
+    assert Config(local=True, cors_origins=(page,)).cors_origins == (page,)
+    with pytest.raises(ValidationError, match="is not an origin"):
+        Config(cors_origins=(page,))
 
 
 @pytest.mark.slow

@@ -112,27 +112,23 @@ RetainHours = Annotated[
 ]
 
 
+# As conditions and not as alternatives, of which generators of clients would make classes.
 _LARGE_ONES_COME_IN_PARTS: JsonDict = {
-    "anyOf": [
-        {"properties": {"size_bytes": {"maximum": MAX_PUT_BYTES}}},
-        {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
-    ]
+    "if": {"properties": {"size_bytes": {"exclusiveMinimum": MAX_PUT_BYTES}}},
+    "then": {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
 }
-_SOURCES = {"asset_id": "string", "upload": "object", "url": "object"}
 _EXACTLY_ONE: JsonDict = {
-    "oneOf": [
-        {
-            "properties": {name: {"type": kind if name == given else "null"} for name, kind in _SOURCES.items()},
-            "required": [given],
-        }
-        for given in _SOURCES
-    ]
+    "if": {"properties": {"asset_id": {"type": "string"}}, "required": ["asset_id"]},
+    "then": {"properties": {"upload": {"type": "null"}, "url": {"type": "null"}}},
+    "else": {
+        "if": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]},
+        "then": {"properties": {"url": {"type": "null"}}},
+        "else": {"properties": {"url": {"type": "object"}}, "required": ["url"]},
+    },
 }
 _RETENTION_IS_A_NEW_RECORDINGS: JsonDict = {
-    "anyOf": [
-        {"properties": {"retain_hours": {"type": "null"}}},
-        {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
-    ]
+    "if": {"properties": {"retain_hours": {"type": "integer"}}, "required": ["retain_hours"]},
+    "then": {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
 }
 
 
@@ -214,6 +210,7 @@ Url = Annotated[
         max_length=2048,
         description="Public https address.",
         examples=["https://example.com/talk.wav"],
+        json_schema_extra={"pattern": "^https://"},  # what else is right is for the core to say
     ),
     AfterValidator(_unicode),
 ]
@@ -290,7 +287,11 @@ Strength = Annotated[
 
 Secret = Annotated[
     str,
-    Field(pattern=r"^whsec_[A-Za-z0-9+/=]+$", max_length=120, description="Your own signing secret; else you get one."),
+    Field(
+        pattern=r"^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,20}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+        r"|(?:[A-Za-z0-9+/]{4}){21}(?:[A-Za-z0-9+/]{2}==)?)$",
+        description="Your own signing secret: 24 to 64 bytes in base64 behind `whsec_`; without it you get one.",
+    ),
 ]
 EventName = Literal["*", "enhancement.succeeded", "enhancement.failed", "enhancement.cancelled"]
 Description = Annotated[str, Field(max_length=200), AfterValidator(_unicode)]

@@ -50,6 +50,11 @@ def test_path_query_method_and_body_reach_the_stage() -> None:
     assert "transfer-encoding" not in seen.headers
 
 
+def test_a_line_break_in_a_path_is_for_the_api_to_answer() -> None:
+    _, (seen,) = call(ok, "GET", "/v1/webhooks/a%0Ab")
+    assert seen.url.raw_path == f"{PREFIX}/v1/webhooks/a%0Ab".encode()
+
+
 def test_the_handler_can_compute_links_and_forged_origins_are_dropped() -> None:
     forged = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Host": "evil", "Forwarded": "for=10.0.0.1"}
     _, (seen,) = call(ok, "GET", "/x", headers=forged)

@@ -52,3 +52,10 @@ def test_a_drill_shortens_the_timers_and_nothing_else() -> None:
 def test_timers_are_never_lengthened(scale: str) -> None:
     with pytest.raises(LauncherError, match="CLEARTAKE_TIMER_SCALE"):
         Cloud.from_environment({"CLEARTAKE_TIMER_SCALE": scale})
+
+
+def test_pages_that_may_call_are_named_in_the_environment() -> None:
+    assert "corsOrigins" not in Cloud.from_environment({}).context
+    named = Cloud.from_environment({"CLEARTAKE_CORS_ORIGINS": "http://localhost:3000,https://app.example.com"})
+    config = Config.from_context({"local": "1", **named.context})
+    assert config.cors_origins == ("http://localhost:3000", "https://app.example.com")
