@@ -8,7 +8,7 @@ import requests
 
 from lambdas import bootstrap
 from lambdas.core.rates import RateClass
-from tests.integration.cloud import BASE_URL, TABLE, Answer, Cloud, md5_of
+from tests.integration.cloud import AUDIO, BASE_URL, TABLE, Answer, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON
 
 UPLOAD = {"filename": "talk.wav", "size_bytes": len(GOOD), "content_type": "audio/wav", "checksum_md5": md5_of(GOOD)}
@@ -121,6 +121,48 @@ def test_deleting_a_recording(cloud: Cloud, caller: dict[str, str]) -> None:
     assert cloud.call("GET", f"/v1/enhancements/{made['id']}/download", headers=caller).status == 404
     cloud.deliver_erasing()
     assert cloud.call("GET", f"/v1/enhancements/{made['id']}", headers=caller).status == 404
+
+
+def test_deleting_an_enhancement(cloud: Cloud, caller: dict[str, str]) -> None:
+    kept = enhance(cloud, caller).body
+    send(cloud, caller, kept)
+    cloud.drain()
+    source = {"asset_id": kept["asset_id"]}
+    made = enhance(cloud, caller, key="k1", source=source, strength=30).body
+    path = f"/v1/enhancements/{made['id']}"
+    refused = cloud.call("DELETE", path, headers=caller)
+    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (409, "enhancement_not_finished", False)
+    assert "cancel it first" in refused.body["detail"]
+    cloud.drain()
+    usage = cloud.call("GET", "/v1/usage", headers=caller).body
+    assert cloud.call("DELETE", path, headers=cloud.sign_in("other")).status == 404
+    deleted = cloud.call("DELETE", path, headers=caller)
+    assert (deleted.status, deleted.text) == (204, "")
+    assert cloud.call("DELETE", path, headers=caller).status == 404
+    for gone in (path, f"{path}/download", f"{path}/report"):
+        assert cloud.call("GET", gone, headers=caller).status == 404
+    assert cloud.deliver_erasing() == {"batchItemFailures": []}
+    listed = cloud.s3.list_object_versions(Bucket=AUDIO).get("Versions", [])
+    assert sorted(one["Key"].split("/")[0] for one in listed) == ["in", "out"]
+    assert not [one["Key"] for one in listed if made["id"] in one["Key"]]
+    assert cloud.call("GET", f"/v1/enhancements/{kept['id']}/download", headers=caller).status == 302
+    assert cloud.call("GET", f"/v1/assets/{kept['asset_id']}", headers=caller).status == 200
+    assert cloud.call("GET", "/v1/usage", headers=caller).body == usage
+    again = enhance(cloud, caller, key="k1", source=source, strength=30)
+    assert (again.status, again.body["code"], again.body["retryable"]) == (410, "enhancement_deleted", False)
+    assert enhance(cloud, caller, key="k2", source=source, strength=30).status == 202
+
+
+def test_a_batch_shows_what_was_deleted_of_it(cloud: Cloud, caller: dict[str, str]) -> None:
+    items = [{"source": {"upload": UPLOAD}, "strength": strength} for strength in (10, 20)]
+    batch = cloud.call("POST", "/v1/batches", {"items": items}, headers=caller).body
+    first, _ = (item["enhancement"]["id"] for item in batch["items"])
+    cloud.call("POST", f"/v1/enhancements/{first}/cancel", headers=caller)
+    assert cloud.call("DELETE", f"/v1/enhancements/{first}", headers=caller).status == 204
+    shown = cloud.call("GET", f"/v1/batches/{batch['id']}", headers=caller).body
+    assert shown["counts"] == {"deleted": 1, "waiting_for_upload": 1}
+    assert [item["error"] and item["error"]["code"] for item in shown["items"]] == ["enhancement_deleted", None]
+    assert not shown["finished"]
 
 
 def test_lists_in_pages_with_filters(cloud: Cloud, caller: dict[str, str]) -> None:

@@ -57,6 +57,7 @@ class SubmissionService:
             return Submitted(self.enhancements.request(client_id, source, named), webhook_secret=secret)
         if source.client_id != client_id:
             raise DomainError(DomainErrorCode.INTERNAL, "an upload of another client")
+        self.enhancements.check_name(client_id, named)  # else its asset would be made, or fetched, anew
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
         view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
         return Submitted(self.enhancements.expect(view.asset, named), view, secret)

@@ -276,6 +276,20 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         job = services().cancelling.cancel(client_of(app).id, resource_id(enhancement_id))
         return as_json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
 
+    @app.delete(
+        ENHANCEMENT,
+        operation_id="deleteEnhancement",
+        summary="Delete an enhancement that has ended",
+        description="With its result, report and pictures; the recording stays, and so does what it counted in your "
+        "usage. One that waits or runs has to be cancelled first. A batch shows it as deleted, and its "
+        "`Idempotency-Key` stays used: the same request sent again is answered with 410.",
+        responses={204: {"description": "It is not there any more."}, **REFUSALS},
+        tags=["Enhancements"],
+    )
+    def delete_enhancement(enhancement_id: ResourceId) -> Response[str]:
+        services().enhancement_deletion.delete(client_of(app).id, resource_id(enhancement_id))
+        return Response(HTTPStatus.NO_CONTENT.value, body="")
+
 
 def _add_results(app: APIGatewayRestResolver, services: Services) -> None:
     found: dict[int, Any] = {302: {"description": "Its short-lived location"}, **REFUSALS}

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.batches import BatchItem
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import Job, JobStatus
@@ -93,6 +94,11 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
         DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, "The upload's time is over"),
         DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The URL cannot be called"),
         DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, "There are too many webhooks"),
+        DomainErrorCode.ENHANCEMENT_NOT_FINISHED: (
+            HTTPStatus.CONFLICT,
+            "The enhancement has not ended: cancel it first",
+        ),
+        DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, "What this key made has been deleted: use another key"),
         DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, "The webhook is disabled"),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, "The resource has changed meanwhile"),
         DomainErrorCode.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available for the moment"),
@@ -281,16 +287,17 @@ def from_delivery(delivery: Delivery) -> NativeDelivery:
 def from_batch(view: BatchView, *, base_url: str, expires_at: datetime) -> NativeBatch:
     """Write a batch with its items in the order of the request."""
     jobs = [view.jobs.get(item.job_id or "") for item in view.batch.items]
-    names = [JOB_STATUS[job.status] if job else "refused" for job in jobs]
+    pairs = tuple(zip(view.batch.items, jobs, strict=True))
+    names = [JOB_STATUS[job.status] if job else "deleted" if item.job_id else "refused" for item, job in pairs]
     items = []
-    for index, (item, job) in enumerate(zip(view.batch.items, jobs, strict=True)):
+    for index, (item, job) in enumerate(pairs):
         made = view.made.get(job.id) if job else None
         seen = JobView(job) if job else None
         items.append(
             NativeBatchItem(
                 index=index,
                 enhancement=from_job(seen, base_url=base_url, made=made, expires_at=expires_at) if seen else None,
-                error=None if job else _refused(item.error_code, item.error_message, retryable=item.is_retryable),
+                error=None if job else _missing(item),
             )
         )
     return NativeBatch(
@@ -364,8 +371,12 @@ def _fault(code: str | None, message: str | None) -> NativeFault | None:
     return NativeFault(code=code, message=message or code) if code else None
 
 
-def _refused(code: str | None, message: str | None, *, retryable: bool) -> NativeFault:
-    return NativeFault(code=code or "gone", message=message or "it has been deleted", retryable=retryable)
+def _missing(item: BatchItem) -> NativeFault:
+    """Say why an item has no enhancement: it was refused then, or deleted since."""
+    if item.job_id:
+        return NativeFault(code=DomainErrorCode.ENHANCEMENT_DELETED.value, message="it has been deleted")
+    code = item.error_code or DomainErrorCode.INTERNAL.value
+    return NativeFault(code=code, message=item.error_message or code, retryable=item.is_retryable)
 
 
 def _minutes(seconds: float) -> float:
