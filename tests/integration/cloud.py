@@ -43,7 +43,7 @@ BASE_URL = "https://speech.example.com"
 FREE = {"mono": {"dfn3": 0}, "stereo": {"dfn3": 0}, "dereverb": 0, "report": 0, "codecs": 0, "limit_s": 60}
 """The speed of a lane that everything fits."""
 
-QUEUES = ("stops", "outcomes", "erasing", "deliveries", "dead-deliveries")
+QUEUES = ("stops", "outcomes", "erasing", "deliveries", "dead-deliveries", "fetching", "fetch-failures")
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -108,6 +108,8 @@ class Cloud:
             "ERASE_QUEUE_URL": self.queues["erasing"],
             "DELIVERY_QUEUE_URL": self.queues["deliveries"],
             "DELIVERY_DEAD_LETTERS_URL": self.queues["dead-deliveries"],
+            "FETCH_QUEUE_URL": self.queues["fetching"],
+            "FETCH_FAILURE_QUEUE_URL": self.queues["fetch-failures"],
             "WEBHOOK_KEY_ID": boto3.client("kms").create_key()["KeyMetadata"]["KeyId"],
             "WEBHOOK_RETRY_DELAYS_S": "[0.5, 0.5]",
             "ALLOW_LOOPBACK": "true",

@@ -10,7 +10,15 @@ import jsonschema_rs
 import requests
 
 from gpu_container.contract import ObjectRef, WorkFailure, WorkOrder, WorkResult
-from lambdas.dialects.examples import ASSET_ID, BATCH_ID, ENHANCEMENT_ID, MEDIA_TYPE
+from lambdas.dialects.examples import (
+    ASSET_ID,
+    BATCH_ID,
+    ENHANCEMENT_ID,
+    MEDIA_TYPE,
+    MESSAGE_ID,
+    RECEIVER_URL,
+    WEBHOOK_ID,
+)
 from lambdas.dialects.openapi import document, operations
 from tests.integration.cloud import Answer, Cloud
 from tests.integration.conftest import GOOD, pretend_work
@@ -22,6 +30,8 @@ NAMED_BY = {
     "speech-enhancements": ENHANCEMENT_ID,
     "enhancements": ENHANCEMENT_ID,
     "batches": BATCH_ID,
+    "webhooks": WEBHOOK_ID,
+    "deliveries": MESSAGE_ID,
 }
 """What the segment before an identifier says of it; a new kind of thing gets a line, and a way to make one below."""
 
@@ -98,7 +108,7 @@ class Belongings:
             "getUploadProgress": self._begun,
             "completeUpload": self._arrived,
             "cancelEnhancement": self._queued,
-        }.get(operation.name, self._all)
+        }.get(operation.name, self._webhook if WEBHOOK_ID in operation.path else self._all)
         return make() if operation.takes_an_id else {}
 
     def call(self, operation: Operation, ids: dict[str, str]) -> Answer:
@@ -131,6 +141,12 @@ class Belongings:
 
     def _queued(self) -> dict[str, str]:
         return {ENHANCEMENT_ID: self.enhancement(self.asset())}
+
+    def _webhook(self) -> dict[str, str]:
+        body = {"url": RECEIVER_URL}
+        webhook_id = self.cloud.call("POST", "/v1/webhooks", body, headers=self.caller).body["id"]
+        told = self.cloud.call("POST", f"/v1/webhooks/{webhook_id}/test", headers=self.caller).body
+        return {WEBHOOK_ID: webhook_id, MESSAGE_ID: told["id"]}
 
     def _begun(self) -> dict[str, str]:
         body = {"filename": "a.wav", "size_bytes": PART_BYTES + 1, "content_type": MEDIA_TYPE, "in_parts": True}

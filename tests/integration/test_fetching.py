@@ -67,17 +67,8 @@ class Fetching:
 
 
 @pytest.fixture
-def fetching(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Fetching:
-    queue, failures = (
-        boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in ("fetch", "fetch-failures")
-    )
-    for name, value in {
-        "FETCH_QUEUE_URL": queue,
-        "FETCH_FAILURE_QUEUE_URL": failures,
-        "ALLOW_LOOPBACK": "true",
-    }.items():
-        monkeypatch.setenv(f"CLEARTAKE_{name}", value)
-    return Fetching(cloud, queue, failures, cloud.sign_in("acme"))
+def fetching(cloud: Cloud) -> Fetching:
+    return Fetching(cloud, cloud.queues["fetching"], cloud.queues["fetch-failures"], cloud.sign_in("acme"))
 
 
 def test_from_a_url_to_an_enhancement(fetching: Fetching) -> None:

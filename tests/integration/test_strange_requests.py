@@ -8,7 +8,7 @@ import pytest
 from lambdas import bootstrap
 from lambdas.core.rates import RateClass
 from tests.integration.cloud import TABLE, Answer, Cloud
-from tests.integration.offer import Belongings, Operation, offered, problems
+from tests.integration.offer import NAMED_BY, Belongings, Operation, offered, problems
 
 OPERATIONS = list({one.name: one for one in offered() if not one.form}.values())
 WITH_BODY = [one for one in OPERATIONS if one.body is not None]
@@ -112,10 +112,10 @@ def test_queries_and_keys(client: Belongings, operation: Operation) -> None:
         check(operation, client.cloud.call(operation.method, operation.path, operation.body, headers=headers))
 
 
-@each([one for one in OPERATIONS if one.takes_an_id and one.path.count("-") > 3])
+@each([one for one in OPERATIONS if set(NAMED_BY.values()) & set(one.path.split("/"))])
 def test_identifiers_that_are_none(client: Belongings, operation: Operation) -> None:
     parts = operation.path.split("/")
-    places = [index for index, part in enumerate(parts) if part.count("-") == 4]
+    places = [index for index, part in enumerate(parts) if part in NAMED_BY.values()]
     for place in places:
         for text in IDS:
             path = "/".join([*parts[:place], text, *parts[place + 1 :]])

@@ -12,10 +12,15 @@ from lambdas.dialects.examples import (
     FINISHED_AT,
     MD5,
     MEDIA_TYPE,
+    MESSAGE_ID,
     ORIGIN,
+    RECEIVER_URL,
+    SIGNING_KEY,
     SIZE_BYTES,
+    SOURCE_URL,
     UPDATED_AT,
     UPLOAD_URL,
+    WEBHOOK_ID,
 )
 
 _SELF = f"{ORIGIN}/v1/enhancements/{ENHANCEMENT_ID}"
@@ -34,6 +39,13 @@ ENHANCEMENT_REQUEST: JsonDict = {
 }
 
 ENHANCEMENT_REQUEST_OF_ASSET: JsonDict = {"source": {"asset_id": ASSET_ID}, "strength": 72.5, "model": "dfn3-hq"}
+
+ENHANCEMENT_REQUEST_OF_URL: JsonDict = {
+    "source": {"url": {"href": SOURCE_URL}},
+    "strength": 90,
+    "webhook": {"url": RECEIVER_URL},
+    "retain_hours": 72,
+}
 
 BATCH_REQUEST: JsonDict = {
     "items": [
@@ -149,3 +161,37 @@ USAGE: JsonDict = {
     "days": [{"day": "2026-03-02", "succeeded": 1, "failed": 0, "cancelled": 0, "audio_minutes": 0.5}],
     "audio_minutes": 0.5,
 }
+
+WEBHOOK_REQUEST: JsonDict = {
+    "url": RECEIVER_URL,
+    "events": ["enhancement.succeeded", "enhancement.failed"],
+    "description": "the archive",
+}
+
+WEBHOOK_CHANGES: JsonDict = {"events": ["*"], "enabled": True}
+
+SECRET_REQUEST: JsonDict = {"keep_previous": True}
+
+SECRET_REQUEST_OF_ONES_OWN: JsonDict = {"secret": SIGNING_KEY, "keep_previous": False}
+
+WEBHOOK: JsonDict = WEBHOOK_REQUEST | {
+    "id": WEBHOOK_ID,
+    "enabled": True,
+    "disabled_reason": None,
+    "created_at": CREATED_AT,
+    "updated_at": CREATED_AT,
+    "secret": SIGNING_KEY,
+}
+
+WEBHOOK_LIST: JsonDict = {"items": [WEBHOOK | {"secret": None}]}
+
+DELIVERY: JsonDict = {
+    "id": MESSAGE_ID,
+    "event": "enhancement.succeeded",
+    "status": "delivered",
+    "created_at": FINISHED_AT,
+    "next_attempt_at": None,
+    "attempts": [{"at": FINISHED_AT, "status_code": 204, "error": None}],
+}
+
+DELIVERY_PAGE: JsonDict = {"items": [DELIVERY], "next_cursor": None}

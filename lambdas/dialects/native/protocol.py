@@ -118,16 +118,20 @@ _LARGE_ONES_COME_IN_PARTS: JsonDict = {
         {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
     ]
 }
+_SOURCES = {"asset_id": "string", "upload": "object", "url": "object"}
 _EXACTLY_ONE: JsonDict = {
     "oneOf": [
-        {"properties": {"asset_id": {"type": "string"}, "upload": {"type": "null"}}, "required": ["asset_id"]},
-        {"properties": {"upload": {"type": "object"}, "asset_id": {"type": "null"}}, "required": ["upload"]},
+        {
+            "properties": {name: {"type": kind if name == given else "null"} for name, kind in _SOURCES.items()},
+            "required": [given],
+        }
+        for given in _SOURCES
     ]
 }
-_RETENTION_IS_THE_UPLOADS: JsonDict = {
+_RETENTION_IS_A_NEW_RECORDINGS: JsonDict = {
     "anyOf": [
         {"properties": {"retain_hours": {"type": "null"}}},
-        {"properties": {"source": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]}}},
+        {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
     ]
 }
 
@@ -232,7 +236,6 @@ class NativeSource(_Asked):
         NativeUploadRequest | None,
         Field(description="A recording that you upload next; the enhancement starts by itself when it is there."),
     ] = None
-
     url: Annotated[
         NativeUrlSource | None, Field(description="A recording that we fetch; the enhancement starts by itself then.")
     ] = None
@@ -303,6 +306,8 @@ class NativeJobWebhook(_Asked):
 class NativeWebhookRequest(_Asked):
     """Body of ``POST /v1/webhooks``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_REQUEST]})
+
     url: Url
     events: Annotated[tuple[EventName, ...], Field(min_length=1, strict=False, description="What to be told of.")] = (
         "*",
@@ -314,6 +319,8 @@ class NativeWebhookRequest(_Asked):
 class NativeWebhookChanges(_Asked):
     """Body of ``PATCH /v1/webhooks/{webhook_id}``: what is left out stays as it is."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_CHANGES]})
+
     url: Url | None = None
     events: Annotated[tuple[EventName, ...] | None, Field(min_length=1, strict=False)] = None
     description: Description | None = None
@@ -322,6 +329,10 @@ class NativeWebhookChanges(_Asked):
 
 class NativeSecretRequest(_Asked):
     """Body of ``POST /v1/webhooks/{webhook_id}/secret``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [examples.SECRET_REQUEST, examples.SECRET_REQUEST_OF_ONES_OWN]}
+    )
 
     secret: Secret | None = None
     keep_previous: Annotated[bool, Field(description="Whether the secret before goes on signing meanwhile.")] = True
@@ -332,8 +343,12 @@ class NativeEnhancementRequest(_Asked):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [examples.ENHANCEMENT_REQUEST, examples.ENHANCEMENT_REQUEST_OF_ASSET],
-            **_RETENTION_IS_THE_UPLOADS,
+            "examples": [
+                examples.ENHANCEMENT_REQUEST,
+                examples.ENHANCEMENT_REQUEST_OF_ASSET,
+                examples.ENHANCEMENT_REQUEST_OF_URL,
+            ],
+            **_RETENTION_IS_A_NEW_RECORDINGS,
         }
     )
 
@@ -576,6 +591,8 @@ class NativeUsage(_Told):
 class NativeWebhook(_Told):
     """An address that is told of what happens, signed after Standard Webhooks."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK]})
+
     id: str
     url: str
     events: tuple[str, ...]
@@ -592,6 +609,8 @@ class NativeWebhook(_Told):
 class NativeWebhookList(_Told):
     """Your webhooks, oldest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.WEBHOOK_LIST]})
+
     items: tuple[NativeWebhook, ...]
 
 
@@ -606,6 +625,8 @@ class NativeAttempt(_Told):
 class NativeDelivery(_Told):
     """One event on its way to one webhook."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY]})
+
     id: Annotated[str, Field(description="The message's id: `webhook-id` in what the receiver gets.")]
     event: str
     status: Literal["pending", "delivered", "failed", "discarded"]
@@ -616,6 +637,8 @@ class NativeDelivery(_Told):
 
 class NativeDeliveryPage(_Told):
     """Deliveries, the newest events first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DELIVERY_PAGE]})
 
     items: tuple[NativeDelivery, ...]
     next_cursor: str | None

@@ -1,5 +1,6 @@
 """The native API's paths of webhooks: who is told of what happens, and how each telling went."""
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
+from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.services.webhooks import CreateWebhook, UpdateWebhook
 from lambdas.dialects.common import resource_id
 from lambdas.dialects.door import client_of
@@ -30,6 +32,8 @@ WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
 DELIVERIES = f"{WEBHOOK}/deliveries"
 
 TAGS = ["Webhooks"]
+
+MESSAGE_ID = "^msg_[A-Za-z0-9_-]{1,100}$"
 
 MessageId = Annotated[str, Path(description="Identifier of the message: `webhook-id` in what the receiver gets.")]
 
@@ -146,7 +150,7 @@ def _add_deliveries(app: APIGatewayRestResolver, services: Services) -> None:
     def list_deliveries(
         webhook_id: ResourceId,
         limit: Limit = 50,
-        cursor: Annotated[str | None, Query(pattern="^msg_[A-Za-z0-9_-]{1,100}$")] = None,
+        cursor: Annotated[str | None, Query(pattern=MESSAGE_ID)] = None,
     ) -> Response[NativeDeliveryPage]:
         found = services().webhooks.list_deliveries(
             client_of(app).id, resource_id(webhook_id), limit=limit, before=cursor
@@ -164,5 +168,12 @@ def _add_deliveries(app: APIGatewayRestResolver, services: Services) -> None:
         tags=TAGS,
     )
     def redeliver(webhook_id: ResourceId, message_id: MessageId) -> Response[NativeDelivery]:
-        again = services().webhooks.redeliver(client_of(app).id, resource_id(webhook_id), message_id)
+        webhooks = services().webhooks
+        again = webhooks.redeliver(client_of(app).id, resource_id(webhook_id), _message_id(message_id))
         return as_json(HTTPStatus.ACCEPTED, translate.from_delivery(again))
+
+
+def _message_id(text: str) -> str:
+    if not re.fullmatch(MESSAGE_ID, text):
+        raise DomainError(DomainErrorCode.NOT_FOUND)
+    return text
