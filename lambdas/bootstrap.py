@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from lambdas.adapters.aws.client_buckets import ClientBuckets, connection
 from lambdas.adapters.aws.dynamodb import (
     DynamoAssetStore,
     DynamoAttemptStore,
@@ -436,6 +437,9 @@ def fetch_service() -> FetchService:
     settings = FetchSettings.read(os.environ)
     return FetchService(
         Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        ClientBuckets(
+            boto3.client("sts", config=RETRIES), connection(s3_config(settings.s3_addressing).merge(RETRIES))
+        ),
         S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
         SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
     )

@@ -7,11 +7,11 @@ from lambdas.core.jobs import Job
 from lambdas.core.ports import IdFactory
 from lambdas.core.services.assets import AssetService, AssetView, CreateAsset
 from lambdas.core.services.enhancements import EnhancementService, Wish
-from lambdas.core.services.sources import CreateFromUrl, SourceService
+from lambdas.core.services.sources import CreateFromSource, SourceService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.webhooks import WebhookService
 
-Source = str | CreateAsset | CreateFromUrl
+Source = str | CreateAsset | CreateFromSource
 """An asset's id, what is going to be uploaded, or what is going to be fetched."""
 
 
@@ -62,9 +62,9 @@ class SubmissionService:
         view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
         return Submitted(self.enhancements.expect(view.asset, named), view, secret)
 
-    def register(self, command: CreateAsset | CreateFromUrl) -> AssetView:
+    def register(self, command: CreateAsset | CreateFromSource) -> AssetView:
         """Register a recording, whichever way it is going to come."""
-        if isinstance(command, CreateFromUrl):
+        if not isinstance(command, CreateAsset):
             return self.assets.view(self.sources.create(command))
         if command.in_parts:
             return self.assets.view(self.uploads.create(command))

@@ -1,6 +1,7 @@
 """The native API's words for the core's, both ways: pure tables and functions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
@@ -16,14 +17,16 @@ from lambdas.core.services.assets import AssetView, CreateAsset
 from lambdas.core.services.batches import BatchView
 from lambdas.core.services.enhancements import Artifact, Wish
 from lambdas.core.services.listing import JobView
-from lambdas.core.services.sources import CreateFromUrl
+from lambdas.core.services.sources import CreateFromBucket, CreateFromSource, CreateFromUrl
 from lambdas.core.services.submission import JobWebhook, Source, Submitted
 from lambdas.core.services.uploads import PartLink, UploadProgress
+from lambdas.core.sources import bucket_object_of
 from lambdas.core.uploads import PartPlan
 from lambdas.core.usage import UsageDay
 from lambdas.core.webhooks import ALL_EVENTS, Delivery, WebhookEndpoint
 from lambdas.dialects.native.protocol import (
     NativeAsset,
+    NativeAssetRequest,
     NativeAttempt,
     NativeAudio,
     NativeBatch,
@@ -38,9 +41,11 @@ from lambdas.dialects.native.protocol import (
     NativePart,
     NativeProblem,
     NativeProgress,
+    NativeS3Source,
     NativeSource,
     NativeUpload,
     NativeUploadRequest,
+    NativeUrlSource,
     NativeUsage,
     NativeUsageDay,
     NativeWebhook,
@@ -131,13 +136,32 @@ def to_create_asset(
     )
 
 
+def to_registration(
+    client_id: str, body: NativeAssetRequest, *, key: IdempotencyKey | None
+) -> CreateAsset | CreateFromSource:
+    """Read what is going to be uploaded, or fetched."""
+    fetched = _to_fetched(client_id, body.url, body.s3, retain_hours=body.retain_hours)
+    if fetched is not None:
+        return replace(fetched, idempotency=key)
+    return to_create_asset(client_id, body.upload, retain_hours=body.retain_hours, key=key)
+
+
 def to_source(client_id: str, source: NativeSource, *, retain_hours: int | None) -> Source:
     """Read where the recording is."""
     if source.upload is not None:
         return to_create_asset(client_id, source.upload, retain_hours=retain_hours, key=None)
-    if source.url is not None:
-        return CreateFromUrl(client_id, source.url.href, source.url.filename, retain_hours)
-    return source.asset_id or ""
+    return _to_fetched(client_id, source.url, source.s3, retain_hours=retain_hours) or source.asset_id or ""
+
+
+def _to_fetched(
+    client_id: str, url: NativeUrlSource | None, s3: NativeS3Source | None, *, retain_hours: int | None
+) -> CreateFromSource | None:
+    if url is not None:
+        return CreateFromUrl(client_id, url.href, url.filename, retain_hours)
+    if s3 is not None:
+        found = bucket_object_of(s3.uri, s3.role_arn, s3.version_id)
+        return CreateFromBucket(client_id, found, s3.filename, retain_hours)
+    return None
 
 
 def to_wish(body: NativeEnhancementRequest, *, key: IdempotencyKey | None) -> Wish:
