@@ -17,10 +17,11 @@ Source = str | CreateAsset | CreateFromSource
 
 @dataclass(frozen=True)
 class JobWebhook:
-    """Where one job's end is to be told; without a secret of its own it gets one."""
+    """Where one job's end is to be told, and where the API was reached; without a secret of its own it gets one."""
 
     url: str
     secret: str | None = None
+    base_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ class SubmissionService:
     def _attach(self, client_id: str, wish: Wish, webhook: JobWebhook) -> str | None:
         """Have the job's end told; returns the secret, None where the same request has had it before."""
         try:
-            made = self.webhooks.attach_to_job(client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret)
+            made = self.webhooks.attach_to_job(
+                client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret, base_url=webhook.base_url
+            )
         except DomainError as error:
             if error.code is DomainErrorCode.CONFLICT and wish.idempotency:
                 return None

@@ -209,10 +209,12 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         client = client_of(app)
         source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
         wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
-        made = services().submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook))
+        origin = _base_url(app, services())
+        webhook = translate.to_webhook(body.webhook, base_url=origin)
+        made = services().submissions.submit(client.id, source, wish, webhook)
         shown = translate.from_job(
             services().listing.seen(made.job),
-            base_url=_base_url(app, services()),
+            base_url=origin,
             made=made,
             expires_at=_expires_at(services()),
         )
@@ -334,19 +336,19 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
         tags=["Batches"],
     )
     def create_batch(body: Annotated[NativeBatchRequest, Body()], key: Key = None) -> Response[NativeBatch]:
-        client = client_of(app)
+        client, origin = client_of(app), _base_url(app, services())
         items = [
             BatchWish(
                 translate.to_source(client.id, item.source, retain_hours=item.retain_hours),
                 translate.to_wish(item, key=None),
-                translate.to_webhook(item.webhook),
+                translate.to_webhook(item.webhook, base_url=origin),
             )
             for item in body.items
         ]
         named = _named(app, "batch", key or services().ids.new_id(), body)
         view = services().batches.create(client.id, items, key=named, reference=body.reference)
-        shown = translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services()))
-        location = f"{_base_url(app, services())}{BATCHES}/{shown.id}"
+        shown = translate.from_batch(view, base_url=origin, expires_at=_expires_at(services()))
+        location = f"{origin}{BATCHES}/{shown.id}"
         return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
 
     @app.get(

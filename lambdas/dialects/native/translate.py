@@ -175,9 +175,9 @@ def to_wish(body: NativeEnhancementRequest, *, key: IdempotencyKey | None) -> Wi
     )
 
 
-def to_webhook(body: NativeJobWebhook | None) -> JobWebhook | None:
+def to_webhook(body: NativeJobWebhook | None, *, base_url: str) -> JobWebhook | None:
     """Read where one job's end is to be told."""
-    return JobWebhook(body.url, body.secret) if body else None
+    return JobWebhook(body.url, body.secret, base_url) if body else None
 
 
 def to_statuses(names: Sequence[str]) -> tuple[JobStatus, ...]:
