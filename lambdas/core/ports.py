@@ -177,6 +177,10 @@ class JobRepository(Protocol):
         """Return a queued job's place in its client's queue, 1 for the next; None once it waits no more."""
         ...
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        ...
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot, of all clients."""
         ...

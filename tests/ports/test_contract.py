@@ -236,6 +236,8 @@ class TestJobs:
         assert oldest.id == "j1"
         assert with_client.jobs.oldest_queued("c2") is None
         assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [1, 2, 3]
+        assert with_client.jobs.queue("c1") == [jobs[n].id for n in (1, 2, 3)]
+        assert with_client.jobs.queue("c2") == []
         admitted(with_client, jobs[1])
         assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [None, 1, 2]
 

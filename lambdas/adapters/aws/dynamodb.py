@@ -246,6 +246,12 @@ class DynamoJobRepository:
         ahead = [item["sk"] for item in _query(self._table, KeyConditionExpression=keys, ProjectionExpression="sk")]
         return len(ahead) if ahead and ahead[-1] == own["sk"] else None
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        keys = Key("pk").eq(items.client_pk(client_id)) & Key("sk").begins_with(items.QUEUE_PREFIX)
+        found = _query(self._table, KeyConditionExpression=keys, ProjectionExpression="job_id")
+        return [str(item["job_id"]) for item in found]
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot."""
         return [items.to_job(item) for item in sweep_rows(self._table, items.SWEEP_ACTIVE)]

@@ -234,6 +234,10 @@ class MemoryJobRepository:
         ids = [queued.id for queued in self._queued(job.client_id)]
         return ids.index(job.id) + 1 if job.id in ids else None
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        return [job.id for job in self._queued(client_id)]
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot."""
         return [job for job in self._items.values() if job.status in HOLDS_SLOT]

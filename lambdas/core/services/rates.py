@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_milliseconds
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.errors import DomainError
 from lambdas.core.ports import Clock, RateCounter
-from lambdas.core.rates import RateClass, RateState, judge
+from lambdas.core.rates import RateClass, RateExceededError, RateState, judge
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ class RateLimiter:
 
         Raises
         ------
-        DomainError
-            RATE_EXCEEDED, saying when to come again.
+        RateExceededError
+            Saying when to come again.
         """
         now, limit = to_milliseconds(self.clock.now()), client.rate_limit(rate_class)
         try:
@@ -37,9 +37,4 @@ class RateLimiter:
             return None
         if state.is_allowed:
             return state
-        raise DomainError(
-            DomainErrorCode.RATE_EXCEEDED,
-            f"more than {limit} calls in a minute",
-            retryable=True,
-            retry_after_s=state.reset_s,
-        )
+        raise RateExceededError(state)

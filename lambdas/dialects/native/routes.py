@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
-from lambdas.core.services.batches import BatchWish
+from lambdas.core.services.batches import BatchView, BatchWish
 from lambdas.core.services.enhancements import Artifact
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
@@ -244,7 +244,8 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         )
         page = services().listing.page(client_of(app).id, wanted, limit=limit, cursor=cursor)
         base_url = _base_url(app, services())
-        shown = tuple(translate.from_job(JobView(job), base_url=base_url) for job in page.items)
+        seen = services().listing.seen_all(client_of(app).id, page.items)
+        shown = tuple(translate.from_job(one, base_url=base_url) for one in seen)
         return as_json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor))
 
     @app.get(
@@ -347,7 +348,7 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
         ]
         named = _named(app, "batch", key or services().ids.new_id(), body)
         view = services().batches.create(client.id, items, key=named, reference=body.reference)
-        shown = translate.from_batch(view, base_url=origin, expires_at=_expires_at(services()))
+        shown = _batch(app, services(), view)
         location = f"{origin}{BATCHES}/{shown.id}"
         return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
 
@@ -360,10 +361,7 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
     )
     def get_batch(batch_id: ResourceId) -> Response[NativeBatch]:
         view = services().batches.show(client_of(app).id, resource_id(batch_id))
-        return as_json(
-            HTTPStatus.OK,
-            translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services())),
-        )
+        return as_json(HTTPStatus.OK, _batch(app, services(), view))
 
 
 def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
@@ -414,6 +412,16 @@ def _asset(services: NativeServices, view: Any) -> NativeAsset:
     return translate.from_asset(view, expires_at=_expires_at(services))
 
 
+def _batch(app: APIGatewayRestResolver, services: NativeServices, view: BatchView) -> NativeBatch:
+    seen = services.listing.seen_all(view.batch.client_id, tuple(view.jobs.values()))
+    return translate.from_batch(
+        view,
+        {one.job.id: one for one in seen},
+        base_url=_base_url(app, services),
+        expires_at=_expires_at(services),
+    )
+
+
 def _expires_at(services: NativeServices) -> datetime:
     return services.clock.now() + timedelta(seconds=services.upload_url_ttl_s)
 
@@ -425,7 +433,7 @@ def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
 def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:
     request_id = app.current_event.request_context.request_id or ""
     problem = translate.from_error(error, request_id=request_id, fields=fields)
-    headers = {"Retry-After": str(error.retry_after_s or POLL_AFTER_S)} if error.retryable else {}
+    headers = {"Retry-After": str(error.retry_after_s or POLL_AFTER_S)} if problem.retryable else {}
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(problem.status, content_type=PROBLEM, body=problem.model_dump_json(), headers=headers)

@@ -308,7 +308,7 @@ def from_delivery(delivery: Delivery) -> NativeDelivery:
     )
 
 
-def from_batch(view: BatchView, *, base_url: str, expires_at: datetime) -> NativeBatch:
+def from_batch(view: BatchView, seen: Mapping[str, JobView], *, base_url: str, expires_at: datetime) -> NativeBatch:
     """Write a batch with its items in the order of the request."""
     jobs = [view.jobs.get(item.job_id or "") for item in view.batch.items]
     pairs = tuple(zip(view.batch.items, jobs, strict=True))
@@ -316,11 +316,11 @@ def from_batch(view: BatchView, *, base_url: str, expires_at: datetime) -> Nativ
     items = []
     for index, (item, job) in enumerate(pairs):
         made = view.made.get(job.id) if job else None
-        seen = JobView(job) if job else None
+        shown = seen.get(job.id) if job else None
         items.append(
             NativeBatchItem(
                 index=index,
-                enhancement=from_job(seen, base_url=base_url, made=made, expires_at=expires_at) if seen else None,
+                enhancement=from_job(shown, base_url=base_url, made=made, expires_at=expires_at) if shown else None,
                 error=None if job else _missing(item),
             )
         )
