@@ -16,6 +16,7 @@ class Output(StrEnum):
     OUTCOME_QUEUE_URL = "OutcomeQueueUrl"
     ERASE_QUEUE_URL = "EraseQueueUrl"
     FETCH_QUEUE_URL = "FetchQueueUrl"
+    FETCH_ROLE_ARN = "FetchRoleArn"
     DELIVERY_QUEUE_URL = "DeliveryQueueUrl"
     SUCCESS_TOPIC_ARN = "SuccessTopicArn"
     ERROR_TOPIC_ARN = "ErrorTopicArn"

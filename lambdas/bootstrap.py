@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from lambdas.adapters.aws.client_buckets import ClientBuckets, connection
 from lambdas.adapters.aws.dynamodb import (
     DynamoAssetStore,
     DynamoAttemptStore,
@@ -50,6 +51,7 @@ from lambdas.adapters.aws.s3 import (
 from lambdas.adapters.aws.sources import S3ObjectSink, SqsFetchFailureQueue, SqsFetchQueue
 from lambdas.adapters.aws.sts import StsIssuer
 from lambdas.adapters.aws.telemetry import EmfTelemetry
+from lambdas.adapters.aws.tombstones import DynamoTombstoneStore
 from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStore, KmsSecretSealer, SqsDeliveryQueue
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.egress import Egress
@@ -67,7 +69,7 @@ from lambdas.core.services.batches import BatchService
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
-from lambdas.core.services.deletion import DeletionService, EraseService
+from lambdas.core.services.deletion import DeletionService, EnhancementDeletion, EraseService
 from lambdas.core.services.deliveries import AnnounceService, DeliveryService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService
 from lambdas.core.services.execution import DispatchService, ExecutionService, Processing
@@ -193,6 +195,7 @@ def native_services() -> NativeServices:
         downloads=DownloadService(assets, enhancements, links),
         cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),
+        enhancement_deletion=EnhancementDeletion(jobs, outcomes, _erasing(settings.erase_queue_url), CLOCK),
         usage=DynamoUsageStore(table),
         webhooks=webhooks,
         clock=CLOCK,
@@ -364,6 +367,7 @@ def housekeeping_service() -> HousekeepingService:
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
+        _tombstones(settings),
         _queue(settings.admit_queue_url, group=SWEEPER),
         erasing,
         _outcomes(settings, settings.outcome_queue_url),
@@ -389,6 +393,7 @@ def erase_service() -> EraseService:
     return EraseService(
         _assets(settings),
         _jobs(settings),
+        _tombstones(settings),
         S3Eraser(settings.audio_bucket, s3),
         S3Eraser(settings.work_bucket, s3),
         _cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
@@ -433,6 +438,9 @@ def fetch_service() -> FetchService:
     settings = FetchSettings.read(os.environ)
     return FetchService(
         Egress(EgressPolicy(allow_loopback=settings.allow_loopback)),
+        ClientBuckets(
+            boto3.client("sts", config=RETRIES), connection(s3_config(settings.s3_addressing).merge(RETRIES))
+        ),
         S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
         SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
     )
@@ -492,13 +500,18 @@ def _jobs(settings: Settings) -> DynamoJobRepository:
     return DynamoJobRepository(_table(settings.table), Retention(settings.retention_days))
 
 
+def _tombstones(settings: Settings) -> DynamoTombstoneStore:
+    return DynamoTombstoneStore(_table(settings.table), Retention(settings.retention_days))
+
+
 def _attempts(settings: Settings) -> DynamoAttemptStore:
     return DynamoAttemptStore(_table(settings.table), CLOCK)
 
 
 def _enhancements(settings: Settings, admit_queue_url: str) -> EnhancementService:
-    retention = Retention(settings.retention_days)
-    return EnhancementService(_assets(settings), _jobs(settings), _queue(admit_queue_url), CLOCK, IDS, retention)
+    retention, queue = Retention(settings.retention_days), _queue(admit_queue_url)
+    tombstones = _tombstones(settings)
+    return EnhancementService(_assets(settings), _jobs(settings), queue, CLOCK, IDS, retention, tombstones)
 
 
 def _completion(settings: Settings, work_bucket: str) -> CompletionService:

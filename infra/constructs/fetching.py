@@ -1,4 +1,4 @@
-"""Recordings that are fetched from a URL: one function that reaches strangers' servers, and of ours only S3."""
+"""Recordings that are fetched: one function that reaches strangers' servers and buckets, and of ours only S3."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
@@ -12,7 +12,7 @@ from infra.constructs import grants
 from infra.constructs.buckets import INPUT_PREFIX
 from infra.constructs.functions import DEFAULT_TIMEOUT_S, ServiceFunction, Spec, settings_environment
 from infra.constructs.queues import dead_letter_queue, message_queue
-from infra.nag import accept_objects
+from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.workflow import FunctionName
 from lambdas.settings import FetchSettings
 
@@ -60,7 +60,7 @@ class Fetching(Construct):
         self.fetch = self._fetch(config, audio, key, failures)
 
     def _fetch(self, config: Config, audio: s3.IBucket, key: kms.IKey, failures: sqs.IQueue) -> ServiceFunction:
-        """Fetch: it writes recordings, can read none, and knows no table."""
+        """Fetch: it writes recordings, can read none but those that clients lend it, and knows no table."""
         local = {"allow_loopback": "true"} if config.local else {}
         environment = settings_environment(
             FetchSettings,
@@ -78,7 +78,10 @@ class Fetching(Construct):
             )
         )
         accept_objects(function, audio, INPUT_PREFIX)
+        roles, pattern = grants.source_roles_assume()
+        accept_wildcard(function, pattern, "Roles that clients lend: each lies in its client's account, and trusts us.")
         return function.allow(
+            roles,
             grants.objects_put(audio, INPUT_PREFIX),
             grants.uploads_abort(audio, INPUT_PREFIX),
             grants.data_key_write(key),

@@ -11,6 +11,8 @@ _GATEWAY_MESSAGE = "$context.error.messageString"
 TOO_MANY_REQUESTS = "429050"
 RETRY_AFTER_S = 1
 """The stage's throttle refills each second."""
+RETRY_FAILURE_AFTER_S = 2
+_MAY_PASS = {"503", "504"}
 
 _T = apigateway.ResponseType
 _FIXED: tuple[tuple[str, apigateway.ResponseType, str, str], ...] = (
@@ -29,9 +31,9 @@ def add_gateway_responses(api: apigateway.RestApi) -> None:
     """Give ``api`` its own words for everything that never reaches a function."""
     api.add_gateway_response("Default4xx", type=_T.DEFAULT_4_XX, templates={_JSON: _body(None, _GATEWAY_MESSAGE)})
     for name, kind, status, message in _FIXED:
-        api.add_gateway_response(
-            name, type=kind, status_code=status, templates={_JSON: _body(None, json.dumps(message))}
-        )
+        headers = {"retry-after": f"'{RETRY_FAILURE_AFTER_S}'"} if status in _MAY_PASS else None
+        templates = {_JSON: _body(None, json.dumps(message))}
+        api.add_gateway_response(name, type=kind, status_code=status, response_headers=headers, templates=templates)
     for name, kind in (("Throttled", _T.THROTTLED), ("QuotaExceeded", _T.QUOTA_EXCEEDED)):
         api.add_gateway_response(
             name,

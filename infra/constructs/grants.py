@@ -11,6 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.config import Config
+from lambdas.core.sources import SOURCE_ROLE_PREFIX
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
@@ -171,6 +172,12 @@ def role_assume(role: iam.IRole) -> iam.PolicyStatement:
 def role_assume_tagged(role: iam.IRole) -> iam.PolicyStatement:
     """Allow taking on ``role`` with tags that say for what."""
     return _allow(["sts:AssumeRole", "sts:TagSession"], [role.role_arn])
+
+
+def source_roles_assume() -> tuple[iam.PolicyStatement, str]:
+    """Allow taking on the roles that clients lend, in whatever account; returns also the pattern of their names."""
+    pattern = f"arn:{Aws.PARTITION}:iam::*:role/{SOURCE_ROLE_PREFIX}*"
+    return _allow(["sts:AssumeRole"], [pattern]), pattern
 
 
 def endpoint_invoke(endpoint_arn: str) -> iam.PolicyStatement:

@@ -106,6 +106,7 @@ class EngineStack(BaseStack):
         publish(self, Output.OUTCOME_QUEUE_URL, self.queues.outcome.queue_url)
         publish(self, Output.ERASE_QUEUE_URL, self.queues.erase.queue_url)
         publish(self, Output.FETCH_QUEUE_URL, self.fetching.queue.queue_url)
+        publish(self, Output.FETCH_ROLE_ARN, self.fetching.fetch.role.role_arn)
         publish(self, Output.DELIVERY_QUEUE_URL, self.webhooks.queue.queue_url)
         publish(self, Output.INTAKE_MACHINE_ARN, self.intake.state_machine_arn)
         publish(self, Output.ENHANCEMENT_MACHINE_ARN, self.enhancement.state_machine_arn)

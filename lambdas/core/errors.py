@@ -28,6 +28,8 @@ class DomainErrorCode(StrEnum):
     URL_NOT_ALLOWED = "url_not_allowed"
     WEBHOOK_DISABLED = "webhook_disabled"
     WEBHOOK_LIMIT = "webhook_limit"
+    ENHANCEMENT_NOT_FINISHED = "enhancement_not_finished"
+    ENHANCEMENT_DELETED = "enhancement_deleted"
 
 
 class DomainError(Exception):

@@ -208,6 +208,36 @@ class Job:
         return self.to(JobStatus.QUEUED, now=now, admitted_at=None)
 
 
+@dataclass(frozen=True)
+class Tombstone:
+    """What is left of a deleted job: enough to erase what it made, and to keep its name from being used again.
+
+    Attributes
+    ----------
+    request_sha256
+        As the job had it. Without it nobody can ask for this name again, and nothing is kept once all is erased.
+    erase_again_at
+        When to erase once more; None once that is done.
+    """
+
+    job_id: str
+    client_id: str
+    asset_id: str
+    deleted_at: datetime
+    request_sha256: str | None = None
+    erase_again_at: datetime | None = None
+
+    @classmethod
+    def of(cls, job: Job, now: datetime, *, erase_again_at: datetime | None) -> "Tombstone":
+        """Return what is to be left of ``job``."""
+        return cls(job.id, job.client_id, job.asset_id, now, job.request_sha256, erase_again_at)
+
+    @property
+    def keeps_a_key(self) -> bool:
+        """True where the request that made the job may come again."""
+        return self.request_sha256 is not None
+
+
 def dereverb_of(job: Job, default: Dereverb) -> Dereverb:
     """Return how much echo is taken: as the job was asked for, else as the deployment is configured."""
     return job.options.dereverb or default
@@ -216,6 +246,11 @@ def dereverb_of(job: Job, default: Dereverb) -> Dereverb:
 def output_key_of(job: Job) -> str:
     """Return the key of an attempt's result; attempts never overwrite one another."""
     return f"{output_prefix_of(job.client_id, job.asset_id)}{job.execution_name}"
+
+
+def output_prefix_of_job(client_id: str, asset_id: str, job_id: str) -> str:
+    """Return what the keys of all results of a job begin with, whichever attempt made them."""
+    return f"{output_prefix_of(client_id, asset_id)}{job_id}-"
 
 
 def output_prefix_of(client_id: str, asset_id: str) -> str:

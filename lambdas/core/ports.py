@@ -11,7 +11,7 @@ from lambdas.core.access import Tags
 from lambdas.core.assets import Asset
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
-from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.jobs import Job, JobStatus, Tombstone
 from lambdas.core.rates import RateClass
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import ArrivedPart, MultipartUpload
@@ -133,8 +133,8 @@ class JobRepository(Protocol):
         ------
         DomainError
             NOT_FOUND if the asset is not there and ready, ENHANCEMENT_EXISTS if there is a job of this id, or of this
-            asset, model and strength that has not ended without a result, QUEUE_FULL if the client has ``max_queued``
-            jobs waiting.
+            asset, model and strength that has not ended without a result, or a tombstone of a job of this id that a
+            request with a key had made, QUEUE_FULL if the client has ``max_queued`` jobs waiting.
         """
         ...
 
@@ -177,6 +177,10 @@ class JobRepository(Protocol):
         """Return a queued job's place in its client's queue, 1 for the next; None once it waits no more."""
         ...
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        ...
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot, of all clients."""
         ...
@@ -200,12 +204,36 @@ class JobRepository(Protocol):
         """Forget a terminal job, and its uniqueness with it."""
         ...
 
+    def bury(self, job: Job, tombstone: Tombstone) -> None:
+        """Forget a terminal job as `remove` does, and leave its tombstone."""
+        ...
+
     def drop_lease(self, client_id: str, job_id: str) -> None:
         """Give back the slots of a job that does not hold them any more; nothing if there is no such lease."""
         ...
 
     def progress_key(self, job: Job) -> ProgressKey | None:
         """Return the row whose progress attributes the job's worker may write; None where there is no table."""
+        ...
+
+
+class TombstoneStore(Protocol):
+    """What is left of deleted jobs; `JobRepository.bury` makes it, and time takes it away with the asset's rows."""
+
+    def get(self, client_id: str, job_id: str) -> Tombstone | None:
+        """Return the tombstone of the client's job, or None."""
+        ...
+
+    def due(self, moment: datetime) -> Sequence[Tombstone]:
+        """Return the tombstones, of all clients, whose next erasing was due before ``moment``."""
+        ...
+
+    def save(self, tombstone: Tombstone) -> None:
+        """Write a changed tombstone; nothing where it has gone meanwhile."""
+        ...
+
+    def remove(self, tombstone: Tombstone) -> None:
+        """Forget it."""
         ...
 
 
@@ -407,10 +435,14 @@ class StopQueue(Protocol):
 
 
 class EraseQueue(Protocol):
-    """Asks for the erasing of deleted assets."""
+    """Asks for the erasing of what was deleted."""
 
     def ask(self, client_id: str, asset_id: str) -> None:
         """Ask for the erasing of one asset."""
+        ...
+
+    def ask_for_job(self, client_id: str, job_id: str) -> None:
+        """Ask for the erasing of one job's results."""
         ...
 
 

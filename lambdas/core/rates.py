@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from lambdas.core.errors import DomainError, DomainErrorCode
+
 WINDOW_S = 60
 BUCKET_S = 5
 BUCKETS = WINDOW_S // BUCKET_S + 1
@@ -51,6 +53,15 @@ class RateState:
     remaining: int
     reset_s: int
     is_allowed: bool
+
+
+class RateExceededError(DomainError):
+    """One call too many; says how the client stands, and when to come again."""
+
+    def __init__(self, state: RateState) -> None:
+        message = f"more than {state.limit} calls in a minute"
+        super().__init__(DomainErrorCode.RATE_EXCEEDED, message, retryable=True, retry_after_s=state.reset_s)
+        self.state = state
 
 
 def bucket_of(moment: datetime) -> int:

@@ -106,6 +106,9 @@ class WebhookEndpoint:
         At most `MAX_SECRETS`, the newest last; all of them sign.
     is_of_job
         True for the address that was given with a single job: its id is the job's, and it is not listed.
+    base_url
+        Where the API was reached when the endpoint was made: what links in its events begin with. Empty for endpoints
+        from before there was one, whose links stay relative.
     version
         Counts writes; every write is conditional on it.
     """
@@ -121,6 +124,7 @@ class WebhookEndpoint:
     disabled_reason: DisabledReason | None = None
     disabled_at: datetime | None = None
     is_of_job: bool = False
+    base_url: str = ""
     version: int = 1
 
     @property
@@ -266,17 +270,24 @@ def names_of(event_types: frozenset[EventType] | None) -> Sequence[str]:
     return [ALL_EVENTS] if event_types is None else sorted(event_types)
 
 
-def event_of_outcome(outcome: JobOutcome) -> WebhookEvent:
+def event_type_of(outcome: JobOutcome) -> EventType:
+    """Return which kind of event the end of a job is."""
+    return ENDS[JobStatus(outcome.status)]
+
+
+def event_of_outcome(outcome: JobOutcome, *, base_url: str = "") -> WebhookEvent:
     """Return how the end of a job is told: ids to ask for more with, and nothing that needs protection."""
-    event_type = ENDS[JobStatus(outcome.status)]
+    event_type = event_type_of(outcome)
     data = {
         "enhancement_id": outcome.job_id,
         "asset_id": outcome.asset_id,
         "status": outcome.status,
         "error_code": outcome.error_code,
         "finished_at": to_text(outcome.finished_at),
-        # Relative to the base URL of the API: what has no domain of its own does not know where it is reached.
-        "links": {"enhancement": f"/v1/enhancements/{outcome.job_id}", "asset": f"/v1/assets/{outcome.asset_id}"},
+        "links": {
+            "enhancement": f"{base_url}/v1/enhancements/{outcome.job_id}",
+            "asset": f"{base_url}/v1/assets/{outcome.asset_id}",
+        },
     }
     return _event(event_type, outcome.finished_at, data, about=outcome.job_id)
 

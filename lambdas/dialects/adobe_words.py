@@ -163,6 +163,8 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, None, None),
         DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.ENHANCEMENT_NOT_FINISHED: (HTTPStatus.CONFLICT, None, None),
+        DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,

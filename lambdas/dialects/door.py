@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -12,11 +12,13 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupp
 
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
-from lambdas.core.rates import RateClass, RateState
-from lambdas.core.services.rates import RateExceededError, RateLimiter
+from lambdas.core.rates import RateClass, RateExceededError, RateState
+from lambdas.core.services.rates import RateLimiter
 from lambdas.dialects.common import Route, routes_of
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FieldErrors = Sequence[Mapping[str, Any]]
 """What pydantic says of a request."""
@@ -52,49 +54,50 @@ class Door:
     def add_to(self, app: APIGatewayRestResolver) -> None:
         """Put it around every handler of a resolver."""
         app.use([self._admit])
-        app.exception_handler(DomainError)(self._refused)
+        app.exception_handler(DomainError)(lambda error: self._refused(app, error))
         app.exception_handler([RequestValidationError, RequestUnsupportedContentType])(
             lambda error: self._invalid(app, error)
         )
-        app.exception_handler(Exception)(self._broken)
+        app.exception_handler(Exception)(lambda _error: self._broken(app))
         app.not_found(lambda error: self._not_found(app, error))
 
     def _admit(self, app: APIGatewayRestResolver, call_next: NextMiddleware) -> Response[Any]:
         event = app.current_event
         if not any(route.matches(event.http_method, event.path) for route in routes_of(app)):
             return call_next(app)  # what is not there is not there for anybody
-        client, state = self._entered(app)
-        app.append_context(client=client)  # type: ignore[no-untyped-call]
-        response = call_next(app)
-        if state is not None:
-            response.headers.update(self.headers(state))
+        self._enter(app)
+        return self._rated(call_next(app), app.context["rate"])
+
+    def _enter(self, app: APIGatewayRestResolver) -> None:
+        """Let the client in, and remember who it is and what it may still do."""
+        event, client = app.current_event, self.authenticate()
+        rate = self.rates().take(client, self.rate_class(event.http_method, event.path))
+        app.append_context(client=client, rate=rate)  # type: ignore[no-untyped-call]
+
+    def _rated(self, response: Response[T], rate: RateState | None) -> Response[T]:
+        if rate is not None:
+            response.headers.update(self.headers(rate))
         return response
 
-    def _entered(self, app: APIGatewayRestResolver) -> tuple[Client, RateState | None]:
-        event, client = app.current_event, self.authenticate()
-        return client, self.rates().take(client, self.rate_class(event.http_method, event.path))
-
-    def _refused(self, error: DomainError) -> Response[str]:
+    def _refused(self, app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors = ()) -> Response[str]:
         if error.code in {DomainErrorCode.INTERNAL, DomainErrorCode.UNAVAILABLE}:
             logger.error("refused: %s", error.message)
-        refusal = self.refuse(error, ())
-        if isinstance(error, RateExceededError):
-            refusal.headers.update(self.headers(error.state))
-        return refusal
+        rate = error.state if isinstance(error, RateExceededError) else app.context.get("rate")
+        return self._rated(self.refuse(error, fields), rate)
 
     def _invalid(
         self, app: APIGatewayRestResolver, error: RequestValidationError | RequestUnsupportedContentType
     ) -> Response[str]:
         # Powertools validates before it runs any middleware; a caller we do not know learns nothing of its body.
         try:
-            self._entered(app)
+            self._enter(app)
         except DomainError as refusal:
-            return self._refused(refusal)
-        return self.refuse(DomainError(DomainErrorCode.PARAMETER_INVALID), error.errors())
+            return self._refused(app, refusal)
+        return self._refused(app, DomainError(DomainErrorCode.PARAMETER_INVALID), error.errors())
 
-    def _broken(self, _error: Exception) -> Response[str]:
+    def _broken(self, app: APIGatewayRestResolver) -> Response[str]:
         logger.exception("unexpected error")  # noqa: LOG004 - Powertools calls this inside its except block
-        return self.refuse(DomainError(DomainErrorCode.INTERNAL), ())
+        return self._rated(self.refuse(DomainError(DomainErrorCode.INTERNAL), ()), app.context.get("rate"))
 
     def _not_found(self, app: APIGatewayRestResolver, _error: NotFoundError) -> Response[str]:
         known = (*routes_of(app), *self.also)

@@ -9,6 +9,8 @@ MESSAGE_ID = "msg_019cade2f0db2c6f1a8d4b9e07c35f18"
 FILENAME, SIZE_BYTES, MEDIA_TYPE = "talk.wav", 2_880_044, "audio/wav"
 MD5 = "6gH7SfirkyEWPA+QeOuJjQ=="
 
+BUCKET_URI = "s3://recordings/season-2/talk.wav"
+SOURCE_ROLE_ARN = "arn:aws:iam::123456789012:role/cleartake-source-recordings"
 SOURCE_URL = "https://recordings.example.com/talk.wav"
 RECEIVER_URL = "https://hooks.example.com/cleartake"
 SIGNING_KEY = "whsec_YW4gZXhhbXBsZSwgYW5kIG5vYm9keSdzIHNlY3JldC4="

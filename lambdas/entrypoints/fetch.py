@@ -1,13 +1,16 @@
 """Consumes the queue of recordings to fetch, one at a time; a message waits in it from one attempt to the next."""
 
-import json
 import math
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from lambdas import bootstrap
 from lambdas.core.errors import DomainError
 from lambdas.core.sources import FetchRequest
 from lambdas.entrypoints.logs import logger
+
+REQUEST: Final = TypeAdapter(FetchRequest)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -18,7 +21,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _fetch(record: dict[str, Any]) -> bool:
-    request = FetchRequest(**json.loads(record["body"]))
+    request = REQUEST.validate_json(record["body"])
     tries = int(record["attributes"]["ApproximateReceiveCount"])
     try:
         wait_s = bootstrap.fetch_service().fetch(request, tries=tries)

@@ -17,6 +17,7 @@ from lambdas.adapters.aws.items import client_key
 from lambdas.core.access import Tag, work_tags
 from lambdas.core.assets import object_key_of, wet_key_of
 from lambdas.core.jobs import output_key_of
+from lambdas.core.sources import SOURCE_ROLE_PATTERN
 from lambdas.core.workflow import FunctionName
 from lambdas.dialects.common import Dialect
 from lambdas.dialects.registry import DIALECTS
@@ -86,9 +87,10 @@ MAY = {
     | {"s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"}
     | {"sqs:SendMessage"}
     | CONSUME,
-    # It meets strangers' servers: it writes recordings and can neither read one nor see any table.
+    # It meets strangers' servers: it writes recordings and can neither read one nor see any table. It reads clients'
+    # own buckets under the roles that they lend.
     FunctionName.FETCH: {"s3:PutObject", "s3:AbortMultipartUpload", "kms:GenerateDataKey", "kms:Decrypt"}
-    | {"sqs:SendMessage"}
+    | {"sqs:SendMessage", "sts:AssumeRole"}
     | CONSUME,
     FunctionName.WEBHOOK: WEBHOOK_ROWS | {"sqs:SendMessage"} | CONSUME,
     FunctionName.DELIVER: WEBHOOK_ROWS | {"kms:Decrypt", "sqs:SendMessage"} | CONSUME,
@@ -146,11 +148,21 @@ def test_executions_have_few_starters_and_watchers(
     assert holders == {"states:StartExecution": starters, "states:DescribeExecution": watchers}
 
 
+def test_roles_of_clients_are_taken_on_by_one_function_and_by_their_names(aws: Assembly) -> None:
+    """The first lock is the external id in the role's own policy; this is the second."""
+    statements = list(aws.statements(aws.role_of(aws.functions()["Fetch"])))
+    (roles,) = (s for s in statements if "sts:AssumeRole" in listed(s["Action"]))
+    assert listed(roles["Action"]) == ["sts:AssumeRole"]
+    named = ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::*:role/cleartake-source-*"]]
+    assert roles["Resource"] == {"Fn::Join": named}
+    assert re.fullmatch(SOURCE_ROLE_PATTERN, "arn:aws:iam::123456789012:role/cleartake-source-x")
+
+
 def test_the_dialects_alone_assume_roles_each_its_own(aws: Assembly) -> None:
     functions = aws.functions()
     holders = {name for name, one in functions.items() if "sts:AssumeRole" in aws.actions(aws.role_of(one))}
-    # Access lends workers the keys to one order.
-    assert holders == {dialect.function.value for dialect in DIALECTS} | {"Access"}
+    # Access lends workers the keys to one order; Fetch borrows clients' roles.
+    assert holders == {dialect.function.value for dialect in DIALECTS} | {"Access", "Fetch"}
 
 
 def test_only_who_reads_the_workers_answers_may_report_success(aws: Assembly) -> None:

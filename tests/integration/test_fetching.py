@@ -94,6 +94,96 @@ def test_an_enhancement_of_what_cannot_be_fetched_fails_and_says_why(fetching: F
     assert [outcome["job_id"] for outcome in fetching.cloud.outcomes()] == [made["id"]]
 
 
+def lend(key: str = "talks/opening.wav", data: bytes = GOOD) -> dict[str, str]:
+    """Put a recording into a bucket of a client's; moto trusts everybody, as a role's policy may."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="talks")
+    s3.put_object(Bucket="talks", Key=key, Body=data, ContentType="audio/x-wav")
+    return {"uri": f"s3://talks/{key}", "role_arn": "arn:aws:iam::123456789012:role/cleartake-source-talks"}
+
+
+def test_from_a_bucket_to_an_enhancement(fetching: Fetching) -> None:
+    body = {"source": {"s3": lend()}, "strength": 50}
+    made = fetching.cloud.call("POST", "/v1/enhancements", body, headers=fetching.caller).body
+    assert fetching.fetch() == {"batchItemFailures": []}
+    fetching.cloud.uploaded(made["asset_id"], fetching.client_id)
+    assert fetching.cloud.drain() == 1
+    assert fetching.status(made)["status"] == "succeeded"
+    asset = fetching.cloud.call("GET", f"/v1/assets/{made['asset_id']}", headers=fetching.caller).body
+    assert (asset["filename"], asset["size_bytes"], asset["content_type"]) == ("opening.wav", len(GOOD), "audio/x-wav")
+
+
+def test_a_recording_alone_is_fetched_once_for_a_key(fetching: Fetching) -> None:
+    headers = fetching.caller | {"Idempotency-Key": "k"}
+    body = {"s3": lend() | {"filename": "Opening.wav"}, "retain_hours": 2}
+    made, again = (fetching.cloud.call("POST", "/v1/assets", body, headers=headers) for _ in range(2))
+    assert (made.status, made.body["status"], made.body["upload"]) == (201, "waiting_for_upload", None)
+    assert again.body["id"] == made.body["id"]
+    fetching.fetch()
+    fetching.cloud.uploaded(made.body["id"], fetching.client_id)
+    ready = fetching.cloud.call("GET", f"/v1/assets/{made.body['id']}", headers=fetching.caller).body
+    assert (ready["status"], ready["filename"], ready["size_bytes"]) == ("ready", "Opening.wav", len(GOOD))
+    assert ready["retain_until"]
+
+
+def test_a_batch_takes_sources_of_every_kind(fetching: Fetching) -> None:
+    lent = lend()
+    sources = [{"s3": lent}, {"url": {"href": "https://files.example.com/a.wav"}}]
+    items = [{"source": source, "strength": 5} for source in sources]
+    batch = fetching.cloud.call("POST", "/v1/batches", {"items": items}, headers=fetching.caller)
+    assert (batch.status, batch.body["counts"]) == (202, {"waiting_for_upload": 2})
+
+
+def test_an_object_that_is_not_there_fails_the_enhancement(fetching: Fetching) -> None:
+    source = lend() | {"uri": "s3://talks/other.wav"}
+    made = fetching.cloud.call(
+        "POST", "/v1/enhancements", {"source": {"s3": source}, "strength": 50}, headers=fetching.caller
+    ).body
+    fetching.fetch()
+    fetching.hear()
+    failed = fetching.status(made)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "source_not_found")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"role_arn": "arn:aws:iam::123456789012:role/admin"}, "s3.role_arn"),
+        ({"role_arn": "arn:aws:iam::*:role/cleartake-source-a"}, "s3.role_arn"),
+        ({"uri": "https://talks.s3.amazonaws.com/a"}, "s3.uri"),
+        ({"uri": "s3://talks"}, "s3.uri"),
+        ({"version_id": "a b"}, "s3.version_id"),
+        ({"external_id": "another"}, "s3.external_id"),
+    ],
+)
+def test_what_is_no_source_is_refused_at_once(fetching: Fetching, changes: dict[str, str], field: str) -> None:
+    source = {"uri": "s3://talks/a", "role_arn": "arn:aws:iam::123456789012:role/cleartake-source-a"} | changes
+    for path, body in (
+        ("/v1/assets", {"s3": source}),
+        ("/v1/enhancements", {"source": {"s3": source}, "strength": 5}),
+        ("/v1/batches", {"items": [{"source": {"s3": source}, "strength": 5}]}),
+    ):
+        answer = fetching.cloud.call("POST", path, body, headers=fetching.caller)
+        assert (answer.status, answer.body["code"]) == (422, "parameter_invalid")
+        assert any(error["field"].endswith(field) for error in answer.body["errors"]), answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"filename": "a.wav", "size_bytes": 5},
+        {"url": {"href": "https://e.example/a"}, "filename": "a.wav"},
+        {"url": {"href": "https://e.example/a"}, "in_parts": True},
+        {"url": {"href": "https://e.example/a"}, "s3": {"uri": "s3://talks/a", "role_arn": "x"}},
+        {"filename": "a.wav", "size_bytes": 6 * 2**30, "content_type": "audio/wav"},
+    ],
+)
+def test_a_recording_is_described_or_fetched(fetching: Fetching, body: dict[str, Any]) -> None:
+    answer = fetching.cloud.call("POST", "/v1/assets", body, headers=fetching.caller)
+    assert (answer.status, answer.body["code"]) == (422, "parameter_invalid")
+
+
 def test_a_source_that_will_never_answer_well(fetching: Fetching) -> None:
     with receiver(answers(403)) as server:
         asset = fetching.create(f"{server.url}/talk.wav")

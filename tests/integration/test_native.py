@@ -8,10 +8,12 @@ import pytest
 import requests
 
 from lambdas import bootstrap
+from lambdas.core.errors import TransientError
 from lambdas.core.rates import RateClass
+from lambdas.core.services.listing import JobListing
 from lambdas.dialects.openapi import document
-from tests.integration.cloud import BASE_URL, TABLE, Answer, Cloud, md5_of
-from tests.integration.conftest import GOOD, POISON
+from tests.integration.cloud import AUDIO, BASE_URL, TABLE, Answer, Cloud, md5_of
+from tests.integration.conftest import GOOD, POISON, pretend_work
 
 UPLOAD = {"filename": "talk.wav", "size_bytes": len(GOOD), "content_type": "audio/wav", "checksum_md5": md5_of(GOOD)}
 
@@ -123,6 +125,48 @@ def test_deleting_a_recording(cloud: Cloud, caller: dict[str, str]) -> None:
     assert cloud.call("GET", f"/v1/enhancements/{made['id']}/download", headers=caller).status == 404
     cloud.deliver_erasing()
     assert cloud.call("GET", f"/v1/enhancements/{made['id']}", headers=caller).status == 404
+
+
+def test_deleting_an_enhancement(cloud: Cloud, caller: dict[str, str]) -> None:
+    kept = enhance(cloud, caller).body
+    send(cloud, caller, kept)
+    cloud.drain()
+    source = {"asset_id": kept["asset_id"]}
+    made = enhance(cloud, caller, key="k1", source=source, strength=30).body
+    path = f"/v1/enhancements/{made['id']}"
+    refused = cloud.call("DELETE", path, headers=caller)
+    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (409, "enhancement_not_finished", False)
+    assert "cancel it first" in refused.body["detail"]
+    cloud.drain()
+    usage = cloud.call("GET", "/v1/usage", headers=caller).body
+    assert cloud.call("DELETE", path, headers=cloud.sign_in("other")).status == 404
+    deleted = cloud.call("DELETE", path, headers=caller)
+    assert (deleted.status, deleted.text) == (204, "")
+    assert cloud.call("DELETE", path, headers=caller).status == 404
+    for gone in (path, f"{path}/download", f"{path}/report"):
+        assert cloud.call("GET", gone, headers=caller).status == 404
+    assert cloud.deliver_erasing() == {"batchItemFailures": []}
+    listed = cloud.s3.list_object_versions(Bucket=AUDIO).get("Versions", [])
+    assert sorted(one["Key"].split("/")[0] for one in listed) == ["in", "out"]
+    assert not [one["Key"] for one in listed if made["id"] in one["Key"]]
+    assert cloud.call("GET", f"/v1/enhancements/{kept['id']}/download", headers=caller).status == 302
+    assert cloud.call("GET", f"/v1/assets/{kept['asset_id']}", headers=caller).status == 200
+    assert cloud.call("GET", "/v1/usage", headers=caller).body == usage
+    again = enhance(cloud, caller, key="k1", source=source, strength=30)
+    assert (again.status, again.body["code"], again.body["retryable"]) == (410, "enhancement_deleted", False)
+    assert enhance(cloud, caller, key="k2", source=source, strength=30).status == 202
+
+
+def test_a_batch_shows_what_was_deleted_of_it(cloud: Cloud, caller: dict[str, str]) -> None:
+    items = [{"source": {"upload": UPLOAD}, "strength": strength} for strength in (10, 20)]
+    batch = cloud.call("POST", "/v1/batches", {"items": items}, headers=caller).body
+    first, _ = (item["enhancement"]["id"] for item in batch["items"])
+    cloud.call("POST", f"/v1/enhancements/{first}/cancel", headers=caller)
+    assert cloud.call("DELETE", f"/v1/enhancements/{first}", headers=caller).status == 204
+    shown = cloud.call("GET", f"/v1/batches/{batch['id']}", headers=caller).body
+    assert shown["counts"] == {"deleted": 1, "waiting_for_upload": 1}
+    assert [item["error"] and item["error"]["code"] for item in shown["items"]] == ["enhancement_deleted", None]
+    assert not shown["finished"]
 
 
 def test_lists_in_pages_with_filters(cloud: Cloud, caller: dict[str, str]) -> None:
@@ -246,6 +290,74 @@ def test_a_client_learns_what_it_may_still_do_and_when_to_come_again(cloud: Clou
     assert answers[3].headers["RateLimit-Policy"] == answers[0].headers["RateLimit-Policy"]
     assert answers[3].headers["RateLimit"] == f'"minute";r=0;t={answers[3].headers["Retry-After"]}'
     assert (answers[3].body["code"], answers[3].body["retryable"]) == ("rate_exceeded", True)
+
+
+def test_refusals_say_too_what_a_client_may_still_do(cloud: Cloud, caller: dict[str, str]) -> None:
+    bootstrap.client_administration(TABLE).set_rate_limit(caller["x-api-key"], RateClass.NATIVE, 5)
+    nothing = "/v1/enhancements/00000000-0000-4000-8000-000000000000"
+    answers = [
+        cloud.call("GET", nothing, headers=caller),
+        cloud.call("DELETE", nothing, headers=caller),
+        cloud.call("GET", "/v1/assets?limit=0", headers=caller),
+        cloud.call("GET", "/v1/assets", headers=caller),
+        cloud.call("GET", "/v1/usage", headers=caller),
+        cloud.call("GET", "/v1/usage", headers=caller),
+    ]
+    assert [answer.status for answer in answers] == [404, 404, 422, 200, 200, 429]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"minute";q=5;w=60'}
+    left = [answer.headers["RateLimit"].partition(";t=")[0] for answer in answers]
+    assert left == [f'"minute";r={count}' for count in (4, 3, 2, 1, 0, 0)]
+    assert "Retry-After" in answers[5].headers
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(TransientError("the table is away"), 503), (RuntimeError("a mistake"), 500)]
+)
+def test_what_may_pass_says_when_to_come_again(
+    cloud: Cloud, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch, failure: Exception, status: int
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(JobListing, "page", fail)
+    answer = cloud.call("GET", "/v1/enhancements", headers=caller)
+    assert (answer.status, answer.body["retryable"]) == (status, True)
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "RateLimit" in answer.headers
+    assert str(failure) not in answer.text
+
+
+def test_lists_and_batches_show_places_in_the_queue_and_what_is_left(
+    cloud: Cloud, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [{"source": {"upload": UPLOAD}, "strength": strength} for strength in (10, 20, 30)]
+    batch = cloud.call("POST", "/v1/batches", {"items": items}, headers=caller).body
+    made = [item["enhancement"] for item in batch["items"]]
+    for one in made[:2]:
+        send(cloud, caller, one)
+    listed = cloud.call("GET", "/v1/enhancements", headers=caller).body["items"]
+    assert {one["id"]: one["queue_position"] for one in listed} == dict(
+        zip([one["id"] for one in made], (1, 2, None), strict=True)
+    )
+    shown = cloud.call("GET", f"/v1/batches/{batch['id']}", headers=caller).body["items"]
+    assert [item["enhancement"]["queue_position"] for item in shown] == [1, 2, None]
+    seen: list[Any] = []
+
+    def working(order: Any) -> Any:
+        key = {"pk": f"C#{caller['x-api-key']}", "sk": f"J#{order.job_id}"}
+        boto3.resource("dynamodb").Table(TABLE).update_item(
+            Key=key,
+            UpdateExpression="SET #status = :running, progress = :half",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":running": "running", ":half": 50},
+        )
+        running = cloud.call("GET", "/v1/enhancements?status=running", headers=caller).body["items"]
+        seen.extend(one for one in running if one["id"] == order.job_id)
+        return pretend_work(order)
+
+    monkeypatch.setattr(cloud, "work", working)
+    cloud.drain()
+    assert [(one["eta_s"] >= 1, one["progress_percent"]) for one in seen] == [(True, 50)] * 2
 
 
 @pytest.mark.parametrize(

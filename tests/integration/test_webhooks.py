@@ -15,7 +15,7 @@ from lambdas.core.services.webhooks import CreateWebhook, WebhookService
 from lambdas.core.webhooks import DeliveryStatus, WebhookEndpoint
 from lambdas.entrypoints import deliver, webhook
 from lambdas.entrypoints.deliver import MAX_POSTPONED_S, seconds_of
-from tests.integration.cloud import Cloud, Context
+from tests.integration.cloud import BASE_URL, Cloud, Context
 from tests.integration.test_flow import enhance, upload
 from tests.ports.conftest import TABLE
 from tests.unit.adapters.receivers import Receiver, answers, receiver
@@ -102,6 +102,25 @@ def test_a_job_ends_and_a_receiver_knows_it_for_sure(telling: Telling, caller: d
     assert (body["type"], body["data"]["enhancement_id"]) == ("enhancement.succeeded", job["id"])
     assert head.startswith("POST /in HTTP/1.1")
     assert delivery.status is DeliveryStatus.DELIVERED
+
+
+def test_a_receiver_can_follow_the_links(telling: Telling, caller: dict[str, str]) -> None:
+    """Both kinds of webhook, made through the API; the address is the one that its answers have too."""
+    cloud = telling.cloud
+    with receiver(answers(204), answers(204)) as server:
+        made = cloud.call("POST", "/v1/webhooks", {"url": f"{server.url}/all"}, headers=caller)
+        assert made.headers["Location"] == f"{BASE_URL}/v1/webhooks/{made.body['id']}"
+        source = {"asset_id": upload(cloud, caller)["id"]}
+        body = {"source": source, "strength": 5, "webhook": {"url": f"{server.url}/one"}}
+        job = cloud.call("POST", "/v1/enhancements", body, headers=caller).body
+        cloud.drain()
+        telling.announce()
+        assert telling.deliver() == 2
+    for endpoint_id in (made.body["id"], job["id"]):
+        (delivery,) = telling.service.list_deliveries(caller["x-api-key"], endpoint_id)
+        links = json.loads(delivery.payload)["data"]["links"]
+        assert links["enhancement"] == job["links"]["self"]
+        assert cloud.call("GET", links["asset"].removeprefix(BASE_URL), headers=caller).status == 200
 
 
 def test_a_receiver_that_fails_is_called_again(telling: Telling, caller: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from gpu_container.contract import WorkOrder
-from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts
+from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts, tombstones
 from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
@@ -29,6 +29,7 @@ from lambdas.core.ports import (
     RateCounter,
     TokenSigner,
     TokenVerifier,
+    TombstoneStore,
     UsageStore,
 )
 from lambdas.core.retention import Retention
@@ -68,6 +69,7 @@ class Stores:
     attempts: AttemptStore
     usage: UsageStore
     lane_log: LaneLog
+    tombstones: TombstoneStore
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def stores_(port_kind: str) -> Stores:
     if port_kind == "memory":
         clients, assets = stores.MemoryClientRegistry(), stores.MemoryAssetStore()
         jobs = stores.MemoryJobRepository(clients, assets)
-        return Stores(assets, clients, jobs, stores.MemoryAttemptStore(), jobs, stores.MemoryLaneLog())
+        return Stores(assets, clients, jobs, stores.MemoryAttemptStore(), jobs, stores.MemoryLaneLog(), jobs.tombstones)
     table = create_table()
     return Stores(
         dynamodb.DynamoAssetStore(table, RETENTION),
@@ -113,6 +115,7 @@ def stores_(port_kind: str) -> Stores:
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
         dynamodb.DynamoUsageStore(table),
         dynamodb.DynamoLaneLog(table),
+        tombstones.DynamoTombstoneStore(table, RETENTION),
     )
 
 
@@ -215,6 +218,7 @@ def messages(port_kind: str) -> Messages:
                 *({"job_id": outcome.job_id, "status": outcome.status} for outcome in outcomes.told),
                 *({"job_id": job.id, "attempt": job.attempt} for job in stops.asked),
                 *({"client_id": client_id, "asset_id": asset_id} for client_id, asset_id in erasing.asked),
+                *({"client_id": client_id, "job_id": job_id} for client_id, job_id in erasing.asked_for_jobs),
             ]
 
         return Messages(outcomes, stops, erasing, told)

@@ -16,7 +16,7 @@ from lambdas.core.access import Tag
 from lambdas.core.assets import Asset, AssetStatus, object_key_of
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError, VersionConflictError
-from lambdas.core.jobs import Job, JobStatus
+from lambdas.core.jobs import Job, JobStatus, Tombstone
 from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, TokenVerifier
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
@@ -236,6 +236,8 @@ class TestJobs:
         assert oldest.id == "j1"
         assert with_client.jobs.oldest_queued("c2") is None
         assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [1, 2, 3]
+        assert with_client.jobs.queue("c1") == [jobs[n].id for n in (1, 2, 3)]
+        assert with_client.jobs.queue("c2") == []
         admitted(with_client, jobs[1])
         assert [with_client.jobs.queue_position(jobs[n]) for n in (1, 2, 3)] == [None, 1, 2]
 
@@ -377,6 +379,50 @@ class TestJobs:
         with_client.jobs.remove(done)
         with_client.jobs.add(a_job("j3"))
 
+    @pytest.mark.parametrize("sha256", [None, "5" * 64])
+    def test_a_buried_job_is_gone_and_its_name_is_taken_if_it_can_be_asked_for(
+        self, with_client: Stores, sha256: str | None
+    ) -> None:
+        job = replace(a_job(), request_sha256=sha256)
+        with_client.jobs.add(job)
+        cancelled = with_client.jobs.withdraw(job.cancelled(NOW), was=JobStatus.QUEUED)
+        left = Tombstone.of(cancelled, NOW, erase_again_at=NOW + SECOND)
+        with pytest.raises(VersionConflictError):
+            with_client.jobs.bury(job, left)
+        assert with_client.tombstones.get("c1", "j1") is None
+        with_client.jobs.bury(cancelled, left)
+        for late in (lambda: with_client.jobs.save(cancelled), lambda: with_client.jobs.bury(cancelled, left)):
+            with pytest.raises(VersionConflictError):
+                late()
+        assert with_client.jobs.get("c1", "j1") is None
+        assert with_client.jobs.many("c1", ["j1"]) == {}
+        assert with_client.jobs.of_asset("c1", "a1") == []
+        assert with_client.jobs.newest("c1", JobStatus.CANCELLED, limit=9) == []
+        assert with_client.jobs.unnoticed(NOW + 99 * SECOND) == []
+        if sha256 is None:
+            with_client.jobs.add(job)
+            return
+        with pytest.raises(DomainError) as refusal:
+            with_client.jobs.add(job)
+        assert refusal.value.code is DomainErrorCode.ENHANCEMENT_EXISTS
+        assert the_client(with_client).queued == 0
+
+    def test_what_is_left_of_a_job_is_found_when_it_is_due_and_never_comes_back(self, with_client: Stores) -> None:
+        with_client.jobs.add(a_job())
+        cancelled = with_client.jobs.withdraw(a_job().cancelled(NOW), was=JobStatus.QUEUED)
+        left = Tombstone.of(cancelled, NOW, erase_again_at=NOW + SECOND)
+        with_client.jobs.bury(cancelled, left)
+        graves = with_client.tombstones
+        assert graves.get("c1", "j1") == left
+        assert graves.get("c2", "j1") is None
+        assert (graves.due(NOW), graves.due(NOW + 2 * SECOND)) == ([], [left])
+        graves.save(replace(left, erase_again_at=None))
+        assert graves.due(NOW + 2 * SECOND) == []
+        for _ in range(2):
+            graves.remove(left)
+        graves.save(left)
+        assert graves.get("c1", "j1") is None
+
 
 @pytest.mark.parametrize("port_kind", ["aws"], indirect=True)
 def test_rows_expire_a_little_after_what_they_speak_of_and_no_living_job_does(with_client: Stores) -> None:
@@ -449,7 +495,13 @@ class TestMessages:
         messages.outcomes.tell(JobOutcome("c1", "j1", "a1", "cancelled", NOW))
         messages.stops.ask(replace(a_job("j2"), attempt=3))
         messages.erasing.ask("c1", "a9")
-        expected = [{"job_id": "j1", "status": "cancelled"}, {"job_id": "j2", "attempt": 3}, {"asset_id": "a9"}]
+        messages.erasing.ask_for_job("c1", "j9")
+        expected = [
+            {"job_id": "j1", "status": "cancelled"},
+            {"job_id": "j2", "attempt": 3},
+            {"client_id": "c1", "asset_id": "a9"},
+            {"client_id": "c1", "job_id": "j9"},
+        ]
         found = messages.sent()
         for document in expected:
             assert any(document.items() <= sent.items() for sent in found), document

@@ -83,6 +83,7 @@ def an_endpoint(endpoint_id: str = "e1", client_id: str = "c1", **changes: Any) 
         description="Grüße",
         event_types=frozenset({EventType.ENHANCEMENT_FAILED, EventType.ENHANCEMENT_SUCCEEDED}),
         secrets=(SealedSecret("c2VhbGVk", NOW), SealedSecret("c2VhbGVkMg==", NOW)),
+        base_url="https://speech.example.com",
     )
     return replace(endpoint, **changes)
 

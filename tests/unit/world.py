@@ -49,7 +49,7 @@ from lambdas.core.services.batches import BatchService
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.clients import ClientAdministration
 from lambdas.core.services.completion import CompletionService
-from lambdas.core.services.deletion import DeletionService, EraseService
+from lambdas.core.services.deletion import DeletionService, EnhancementDeletion, EraseService
 from lambdas.core.services.enhancements import DownloadService, EnhancementService, Wish
 from lambdas.core.services.execution import DispatchService, ExecutionService, JobRef, Processing
 from lambdas.core.services.housekeeping import HousekeepingService
@@ -112,7 +112,13 @@ class World:
         self.assets = AssetService(self.asset_store, self.storage, self.clock, self.ids)
         self.uploads = UploadService(self.asset_store, self.storage, self.clock, self.ids)
         self.enhancements = EnhancementService(
-            self.asset_store, self.jobs, self.queue, self.clock, self.ids, Retention(days=30)
+            self.asset_store,
+            self.jobs,
+            self.queue,
+            self.clock,
+            self.ids,
+            Retention(days=30),
+            self.jobs.tombstones,
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
         self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
@@ -167,6 +173,7 @@ class World:
             self.clients,
             self.asset_store,
             self.jobs,
+            self.jobs.tombstones,
             self.queue,
             self.erase_queue,
             self.outcomes,
@@ -176,8 +183,16 @@ class World:
         )
         self.cancelling = CancelService(self.jobs, self.stops, self.queue, self.outcomes, self.clock)
         self.erasing = EraseService(
-            self.asset_store, self.jobs, self.storage, self.work, self.cancelling, self.outcomes, self.clock
+            self.asset_store,
+            self.jobs,
+            self.jobs.tombstones,
+            self.storage,
+            self.work,
+            self.cancelling,
+            self.outcomes,
+            self.clock,
         )
+        self.enhancement_deletion = EnhancementDeletion(self.jobs, self.outcomes, self.erase_queue, self.clock)
         self.operator = JobAdministration(self.clients, self.jobs, self.cancelling)
         self.administration = ClientAdministration(self.clients, self.clock, self.ids)
         self.tokens = TokenService(self.clients, MemoryTokens(), self.clock, ttl_s=86_399)

@@ -20,12 +20,13 @@ from lambdas.adapters.aws.rows import conflicts as _conflicts
 from lambdas.adapters.aws.rows import get_row as _get
 from lambdas.adapters.aws.rows import put_row as _put
 from lambdas.adapters.aws.rows import query_rows as _query
+from lambdas.adapters.aws.rows import sweep_rows
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text, to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
-from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus
+from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.ports import Attempt, Clock, SlotsTaken
 from lambdas.core.rates import BUCKET_S, RateClass, bucket_of, buckets_until
 from lambdas.core.retention import Retention
@@ -70,15 +71,17 @@ class DynamoAssetStore:
 
     def erasing_due(self, moment: datetime) -> Sequence[Asset]:
         """Return the deleted assets whose next erasing was due before ``moment``."""
-        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_DELETED, before=moment)]
+        return [items.to_asset(item) for item in sweep_rows(self._table, items.SWEEP_DELETED, before=moment)]
 
     def waiting(self, *, since: datetime, before: datetime) -> Sequence[Asset]:
         """Return the assets that wait for their bytes."""
-        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_WAITING, since=since, before=before)]
+        return [
+            items.to_asset(item) for item in sweep_rows(self._table, items.SWEEP_WAITING, since=since, before=before)
+        ]
 
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets that were to be kept until ``moment`` at the latest."""
-        return [items.to_asset(item) for item in _sweep(self._table, items.SWEEP_RETAINED, before=moment)]
+        return [items.to_asset(item) for item in sweep_rows(self._table, items.SWEEP_RETAINED, before=moment)]
 
     def newest(self, client_id: str, *, limit: int, before: str | None = None) -> Sequence[Asset]:
         """Return the client's newest assets, newest first."""
@@ -144,6 +147,9 @@ class DynamoJobRepository:
         """Store a new job, its place in the queue and its claim to (asset, model, strength)."""
         absent = "attribute_not_exists(pk)"
         own: list[Action] = [{"Put": {"Item": self._item(job), "ConditionExpression": absent}}]
+        if job.request_sha256:  # nobody else can ask for a name that was used
+            key = items.tombstone_key(job.client_id, job.id)
+            own.append({"ConditionCheck": {"Key": key, "ConditionExpression": absent}})
         if job.is_unique:
             unique = {**items.unique_key(job), "job_id": job.id, "v": items.LAYOUT}
             own.append({"Put": {"Item": unique, "ConditionExpression": absent}})
@@ -240,13 +246,19 @@ class DynamoJobRepository:
         ahead = [item["sk"] for item in _query(self._table, KeyConditionExpression=keys, ProjectionExpression="sk")]
         return len(ahead) if ahead and ahead[-1] == own["sk"] else None
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        keys = Key("pk").eq(items.client_pk(client_id)) & Key("sk").begins_with(items.QUEUE_PREFIX)
+        found = _query(self._table, KeyConditionExpression=keys, ProjectionExpression="job_id")
+        return [str(item["job_id"]) for item in found]
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot."""
-        return [items.to_job(item) for item in _sweep(self._table, items.SWEEP_ACTIVE)]
+        return [items.to_job(item) for item in sweep_rows(self._table, items.SWEEP_ACTIVE)]
 
     def unnoticed(self, before: datetime) -> Sequence[Job]:
         """Return every job that ended before ``before`` and whose end nobody was told."""
-        return [items.to_job(item) for item in _sweep(self._table, items.SWEEP_ENDED, before=before)]
+        return [items.to_job(item) for item in sweep_rows(self._table, items.SWEEP_ENDED, before=before)]
 
     def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:
         """Return every job of an asset, oldest first."""
@@ -262,12 +274,13 @@ class DynamoJobRepository:
 
     def remove(self, job: Job) -> None:
         """Forget a terminal job."""
-        actions = [_versioned("Delete", {"Key": items.job_key(job.client_id, job.id)}, job.version)]
-        if (
-            job.is_unique and job.status not in MAY_BE_ASKED_AGAIN
-        ):  # else the uniqueness is another job's by now, or nobody's
-            actions.append({"Delete": {"Key": items.unique_key(job)}})
-        if self._transact(actions):
+        if self._transact(self._removal(job)):
+            raise VersionConflictError
+
+    def bury(self, job: Job, tombstone: Tombstone) -> None:
+        """Forget a terminal job and leave its tombstone."""
+        item = items.from_tombstone(tombstone, expires_at=self._retention.row_expires_at(tombstone.deleted_at))
+        if self._transact([*self._removal(job), {"Put": {"Item": item}}]):
             raise VersionConflictError
 
     def drop_lease(self, client_id: str, job_id: str) -> None:
@@ -283,6 +296,12 @@ class DynamoJobRepository:
     def progress_key(self, job: Job) -> ProgressKey | None:
         """Return the job's own row."""
         return ProgressKey(table=self._table.name, **items.job_key(job.client_id, job.id))
+
+    def _removal(self, job: Job) -> list[Action]:
+        own = _versioned("Delete", {"Key": items.job_key(job.client_id, job.id)}, job.version)
+        if not job.is_unique or job.status in MAY_BE_ASKED_AGAIN:
+            return [own]  # the uniqueness is another job's by now, or nobody's
+        return [own, {"Delete": {"Key": items.unique_key(job)}}]
 
     def _item(self, job: Job) -> Item:
         may_go = job.is_terminal or job.status is JobStatus.WAITING_FOR_UPLOAD
@@ -550,16 +569,3 @@ def _update(
     }
     given = {name: value for name, value in optional.items() if value}
     return {"Update": {"Key": items.client_key(job.client_id), "UpdateExpression": expression, **given}}
-
-
-def _sweep(
-    table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
-) -> Iterator[Item]:
-    for shard in range(items.SWEEP_SHARDS):
-        keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
-        order = Key(f"{items.GSI_SWEEP}sk")
-        if since is not None and before is not None:
-            keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
-        elif before is not None:
-            keys &= order.lt(to_text(before))
-        yield from _query(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)

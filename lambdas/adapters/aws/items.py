@@ -18,7 +18,7 @@ from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch, BatchItem
 from lambdas.core.clients import DEFAULT_MAX_QUEUED, Client, SecretHash
 from lambdas.core.clock import from_text, to_text
-from lambdas.core.jobs import HOLDS_SLOT, NO_OPTIONS, Job, JobStatus
+from lambdas.core.jobs import HOLDS_SLOT, NO_OPTIONS, Job, JobStatus, Tombstone
 from lambdas.core.operations import Options
 from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt
@@ -38,6 +38,8 @@ SWEEP_ACTIVE, SWEEP_ENDED = "active", "ended"
 """Jobs that hold a slot; jobs that ended with nobody told of it."""
 SWEEP_WAITING, SWEEP_RETAINED, SWEEP_DELETED = "waiting", "retained", "deleted"
 """Assets that wait for their bytes; that are to be deleted at a time; that are to be erased."""
+SWEEP_BURIED = "buried"
+"""Deleted jobs whose results are to be erased once more."""
 
 RATE_ERA_BUCKETS = 60
 """Calls are counted in one row for each five minutes; DynamoDB forgets it afterwards."""
@@ -70,6 +72,11 @@ def asset_key(client_id: str, asset_id: str) -> dict[str, str]:
 def job_key(client_id: str, job_id: str) -> dict[str, str]:
     """Key of a job."""
     return {"pk": client_pk(client_id), "sk": f"J#{job_id}"}
+
+
+def tombstone_key(client_id: str, job_id: str) -> dict[str, str]:
+    """Key of what is left of a deleted job."""
+    return {"pk": client_pk(client_id), "sk": f"X#{job_id}"}
 
 
 def unique_key(job: Job) -> dict[str, str]:
@@ -326,6 +333,36 @@ def to_job(item: Item) -> Job:
         request_sha256=item.get("request_sha256"),
         notified_at=_moment_or_none(item, "notified_at"),
         version=int(item["version"]),
+    )
+
+
+def from_tombstone(tombstone: Tombstone, *, expires_at: datetime) -> Item:
+    """Write what is left of a deleted job; DynamoDB forgets it after ``expires_at``."""
+    item = {
+        **tombstone_key(tombstone.client_id, tombstone.job_id),
+        "v": LAYOUT,
+        "job_id": tombstone.job_id,
+        "client_id": tombstone.client_id,
+        "asset_id": tombstone.asset_id,
+        "deleted_at": to_text(tombstone.deleted_at),
+        "request_sha256": tombstone.request_sha256,
+        "erase_again_at": _text_or_none(tombstone.erase_again_at),
+        "ttl": int(expires_at.timestamp()),
+    }
+    if tombstone.erase_again_at is None:
+        return item
+    return item | _sweep_keys(SWEEP_BURIED, tombstone.job_id, since=tombstone.erase_again_at)
+
+
+def to_tombstone(item: Item) -> Tombstone:
+    """Read what is left of a deleted job."""
+    return Tombstone(
+        job_id=item["job_id"],
+        client_id=item["client_id"],
+        asset_id=item["asset_id"],
+        deleted_at=from_text(item["deleted_at"]),
+        request_sha256=item.get("request_sha256"),
+        erase_again_at=_moment_or_none(item, "erase_again_at"),
     )
 
 

@@ -82,7 +82,7 @@ class SqsStopQueue:
 
 @dataclass(frozen=True)
 class SqsEraseQueue:
-    """Where the erasing of deleted assets is asked for."""
+    """Where the erasing of what was deleted is asked for."""
 
     client: "SQSClient"
     queue_url: str
@@ -90,6 +90,10 @@ class SqsEraseQueue:
     def ask(self, client_id: str, asset_id: str) -> None:
         """Ask for the erasing of one asset."""
         _send(self.client, self.queue_url, {"client_id": client_id, "asset_id": asset_id})
+
+    def ask_for_job(self, client_id: str, job_id: str) -> None:
+        """Ask for the erasing of one job's results."""
+        _send(self.client, self.queue_url, {"client_id": client_id, "job_id": job_id})
 
 
 @dataclass(frozen=True)

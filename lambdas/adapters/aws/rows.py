@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
+from lambdas.adapters.aws import items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
+from lambdas.core.clock import to_text
 from lambdas.core.errors import VersionConflictError
 
 if TYPE_CHECKING:
@@ -47,3 +50,17 @@ def query_rows(table: "Table", **arguments: Any) -> Iterator[Item]:
         while "LastEvaluatedKey" in page:
             page = table.query(**arguments, ExclusiveStartKey=page["LastEvaluatedKey"])
             yield from page["Items"]
+
+
+def sweep_rows(
+    table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
+) -> Iterator[Item]:
+    """Yield what the sweeper is to see of a group, of all clients: since a moment, before another, or all of it."""
+    for shard in range(items.SWEEP_SHARDS):
+        keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
+        order = Key(f"{items.GSI_SWEEP}sk")
+        if since is not None and before is not None:
+            keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
+        elif before is not None:
+            keys &= order.lt(to_text(before))
+        yield from query_rows(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)

@@ -72,7 +72,8 @@ class SqsFetchQueue:
 
     def ask(self, request: FetchRequest) -> None:
         """Have it fetched."""
-        _send(self.client, self.queue_url, asdict(request), group=request.client_id)
+        document = {name: value for name, value in asdict(request).items() if value is not None}
+        _send(self.client, self.queue_url, document, group=request.client_id)
 
 
 @dataclass(frozen=True)

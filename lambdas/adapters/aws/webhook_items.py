@@ -68,6 +68,7 @@ def from_endpoint(endpoint: WebhookEndpoint) -> Item:
         "disabled_reason": endpoint.disabled_reason,
         "disabled_at": to_text(endpoint.disabled_at) if endpoint.disabled_at else None,
         "is_of_job": endpoint.is_of_job,
+        "base_url": endpoint.base_url,
         "created_at": to_text(endpoint.created_at),
         "updated_at": to_text(endpoint.updated_at),
         "version": endpoint.version,
@@ -91,6 +92,7 @@ def to_endpoint(item: Item) -> WebhookEndpoint:
         disabled_reason=DisabledReason(item["disabled_reason"]) if "disabled_reason" in item else None,
         disabled_at=from_text(item["disabled_at"]) if "disabled_at" in item else None,
         is_of_job=bool(item.get("is_of_job", False)),
+        base_url=item.get("base_url", ""),
         version=int(item["version"]),
     )
 

@@ -12,7 +12,7 @@ from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
-from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus
+from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt, SlotsTaken
 from lambdas.core.rates import RateClass, bucket_of, buckets_until
@@ -114,12 +114,41 @@ class MemoryClientRegistry:
         self._items[client_id] = replace(self._items[client_id], **changes)  # type: ignore[arg-type]
 
 
+class MemoryTombstoneStore:
+    """Tombstones by client and job."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], Tombstone] = {}
+
+    def get(self, client_id: str, job_id: str) -> Tombstone | None:
+        """Return the tombstone, or None."""
+        return self._items.get((client_id, job_id))
+
+    def due(self, moment: datetime) -> Sequence[Tombstone]:
+        """Return the tombstones whose next erasing was due before ``moment``."""
+        return [one for one in self._items.values() if one.erase_again_at is not None and one.erase_again_at < moment]
+
+    def put(self, tombstone: Tombstone) -> None:
+        """Write it, whether or not there was one."""
+        self._items[tombstone.client_id, tombstone.job_id] = tombstone
+
+    def save(self, tombstone: Tombstone) -> None:
+        """Write a changed tombstone that is still there."""
+        if (tombstone.client_id, tombstone.job_id) in self._items:
+            self.put(tombstone)
+
+    def remove(self, tombstone: Tombstone) -> None:
+        """Forget it."""
+        self._items.pop((tombstone.client_id, tombstone.job_id), None)
+
+
 class MemoryJobRepository:
-    """Jobs by client and id; slots live with the clients."""
+    """Jobs by client and id, and what is left of them; slots live with the clients."""
 
     def __init__(self, clients: MemoryClientRegistry, assets: MemoryAssetStore) -> None:
         self._clients = clients
         self._assets = assets
+        self.tombstones = MemoryTombstoneStore()
         self._items: dict[tuple[str, str], Job] = {}
         self._unique: dict[tuple[str, str, str, float], str] = {}
         self._usage: dict[tuple[str, date], UsageDay] = {}
@@ -129,7 +158,8 @@ class MemoryJobRepository:
         queued = job.status is JobStatus.QUEUED
         if queued:
             self._keep_asset(job)
-        if (job.client_id, job.id) in self._items or (job.is_unique and _identity(job) in self._unique):
+        is_taken = (job.client_id, job.id) in self._items or self._is_buried(job)
+        if is_taken or (job.is_unique and _identity(job) in self._unique):
             raise DomainError(DomainErrorCode.ENHANCEMENT_EXISTS)
         if queued:
             self._count_in(job)
@@ -204,6 +234,10 @@ class MemoryJobRepository:
         ids = [queued.id for queued in self._queued(job.client_id)]
         return ids.index(job.id) + 1 if job.id in ids else None
 
+    def queue(self, client_id: str) -> Sequence[str]:
+        """Return the ids of the client's queued jobs, the next one first."""
+        return [job.id for job in self._queued(client_id)]
+
     def active(self) -> Sequence[Job]:
         """Return every job that holds a slot."""
         return [job for job in self._items.values() if job.status in HOLDS_SLOT]
@@ -230,6 +264,11 @@ class MemoryJobRepository:
         if self._unique.get(_identity(job)) == job.id:
             del self._unique[_identity(job)]
 
+    def bury(self, job: Job, tombstone: Tombstone) -> None:
+        """Forget a terminal job and leave its tombstone."""
+        self.remove(job)
+        self.tombstones.put(tombstone)
+
     def drop_lease(self, client_id: str, job_id: str) -> None:
         """Give back the slots of a job."""
         client = self._clients.get(client_id)
@@ -250,6 +289,9 @@ class MemoryJobRepository:
         """There is no table to write to."""
         del job
         return None
+
+    def _is_buried(self, job: Job) -> bool:
+        return job.request_sha256 is not None and self.tombstones.get(job.client_id, job.id) is not None
 
     def _of_client(self, client_id: str) -> list[Job]:
         return sorted((job for job in self._items.values() if job.client_id == client_id), key=_order)

@@ -180,13 +180,18 @@ class MemoryStopQueue:
 
 @dataclass
 class MemoryEraseQueue:
-    """Remembers which assets should be erased."""
+    """Remembers which assets, and which jobs' results, should be erased."""
 
     asked: list[tuple[str, str]] = field(default_factory=list)
+    asked_for_jobs: list[tuple[str, str]] = field(default_factory=list)
 
     def ask(self, client_id: str, asset_id: str) -> None:
         """Remember."""
         self.asked.append((client_id, asset_id))
+
+    def ask_for_job(self, client_id: str, job_id: str) -> None:
+        """Remember."""
+        self.asked_for_jobs.append((client_id, job_id))
 
 
 @dataclass

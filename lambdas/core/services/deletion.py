@@ -1,13 +1,13 @@
-"""Deleting an asset with all that was made of it."""
+"""Deleting an asset with all that was made of it, or one enhancement alone."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from lambdas.core.assets import Asset, object_key_of, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
-from lambdas.core.jobs import Job, output_prefix_of
-from lambdas.core.ports import AssetStore, Clock, EraseQueue, JobRepository, ObjectEraser
+from lambdas.core.jobs import Job, Tombstone, output_prefix_of, output_prefix_of_job
+from lambdas.core.ports import AssetStore, Clock, EraseQueue, JobRepository, ObjectEraser, TombstoneStore
 from lambdas.core.services.cancelling import CancelService
 from lambdas.core.services.outcomes import OutcomeService
 
@@ -51,15 +51,61 @@ class DeletionService:
 
 
 @dataclass(frozen=True)
-class EraseService:
-    """Erases what a deleted asset left behind, in two passes, and what was uploaded for no asset.
+class EnhancementDeletion:
+    """The client's side of deleting one enhancement: from the answer on, it is not there any more.
 
-    The first pass, at once, ends its jobs and deletes its objects and its jobs' rows. The second, when nobody can write
-    for it any more, deletes what came late and the asset's own row, which until then keeps new jobs out.
+    Its recording stays, and so does what is kept of it for further strengths; so does what it counted in the usage.
+    """
+
+    jobs: JobRepository
+    outcomes: OutcomeService
+    erasing: EraseQueue
+    clock: Clock
+
+    def delete(self, client_id: str, job_id: str) -> None:
+        """Delete an enhancement that has ended.
+
+        Raises
+        ------
+        DomainError
+            NOT_FOUND, or ENHANCEMENT_NOT_FINISHED.
+        """
+        for _ in range(TRIES):
+            job = self.jobs.get(client_id, job_id)
+            if job is None:
+                raise DomainError(DomainErrorCode.NOT_FOUND)
+            if not job.is_terminal:
+                message = f"the enhancement has not ended, it is {job.status}: cancel it first"
+                raise DomainError(DomainErrorCode.ENHANCEMENT_NOT_FINISHED, message)
+            if self.outcomes.tell(client_id, job_id):
+                continue  # afterwards nobody could; it has been written down in the row
+            now = self.clock.now()
+            try:
+                self.jobs.bury(job, Tombstone.of(job, now, erase_again_at=now + LATE_WRITERS))
+            except VersionConflictError:
+                continue
+            self._ask(job)
+            return
+        raise VersionConflictError
+
+    def _ask(self, job: Job) -> None:
+        try:
+            self.erasing.ask_for_job(job.client_id, job.id)
+        except DomainError:
+            logger.exception("an erasing will be late", extra={"job_id": job.id})  # the sweeper asks again
+
+
+@dataclass(frozen=True)
+class EraseService:
+    """Erases what a deleted asset or enhancement left behind, in two passes, and what was uploaded for no asset.
+
+    The first pass, at once, ends an asset's jobs and deletes its objects and its jobs' rows. The second, when nobody
+    can write for it any more, deletes what came late and the asset's own row, which until then keeps new jobs out.
     """
 
     assets: AssetStore
     jobs: JobRepository
+    tombstones: TombstoneStore
     audio: ObjectEraser
     work: ObjectEraser
     cancelling: CancelService
@@ -91,6 +137,20 @@ class EraseService:
         logger.info("erased", extra={"asset_id": asset_id, "versions": erased, "last": is_last})
         return is_last
 
+    def erase_job(self, client_id: str, job_id: str) -> bool:
+        """Run one pass over a deleted enhancement's results; returns whether it was the last."""
+        buried = self.tombstones.get(client_id, job_id)
+        if buried is None or buried.erase_again_at is None:
+            return True
+        erased = self.audio.erase(output_prefix_of_job(client_id, buried.asset_id, job_id))
+        is_last = self.clock.now() - buried.deleted_at >= LATE_WRITERS
+        if is_last and buried.keeps_a_key:
+            self.tombstones.save(replace(buried, erase_again_at=None))
+        elif is_last:
+            self.tombstones.remove(buried)
+        logger.info("erased", extra={"job_id": job_id, "versions": erased, "last": is_last})
+        return is_last
+
     def _erase_objects(self, client_id: str, asset_id: str) -> int:
         erased = self.audio.erase(object_key_of(client_id, asset_id))
         erased += self.audio.erase(output_prefix_of(client_id, asset_id))
@@ -115,5 +175,10 @@ class EraseService:
     def _remove(self, job: Job) -> None:
         """Forget the job; the list it came from may be a moment older than its row."""
         stored = self.jobs.get(job.client_id, job.id)
-        if stored is not None:
+        if stored is None:
+            return
+        buried = Tombstone.of(stored, self.clock.now(), erase_again_at=None)  # its asset's passes are its own
+        if buried.keeps_a_key:
+            self.jobs.bury(stored, buried)
+        else:
             self.jobs.remove(stored)

@@ -32,6 +32,7 @@ from lambdas.core.webhooks import (
     WebhookEndpoint,
     WebhookEvent,
     event_of_outcome,
+    event_type_of,
     retry_after_s,
     signed_headers,
 )
@@ -59,13 +60,16 @@ class AnnounceService:
 
     def announce(self, outcome: JobOutcome) -> int:
         """Tell of a job's end; returns to how many endpoints it goes now, 0 where all of it is under way already."""
-        event = event_of_outcome(outcome)
-        return sum(self._deliver(event, endpoint) for endpoint in self._audience(outcome, event))
+        return sum(
+            self._deliver(event_of_outcome(outcome, base_url=endpoint.base_url), endpoint)
+            for endpoint in self._audience(outcome)
+        )
 
-    def _audience(self, outcome: JobOutcome, event: WebhookEvent) -> Sequence[WebhookEndpoint]:
-        subscribed = [one for one in self.endpoints.all(outcome.client_id) if one.wants(event.type)]
+    def _audience(self, outcome: JobOutcome) -> Sequence[WebhookEndpoint]:
+        event_type = event_type_of(outcome)
+        subscribed = [one for one in self.endpoints.all(outcome.client_id) if one.wants(event_type)]
         own = self.endpoints.of_job(outcome.client_id, outcome.job_id)
-        return [*subscribed, own] if own and own.wants(event.type) else subscribed
+        return [*subscribed, own] if own and own.wants(event_type) else subscribed
 
     def _deliver(self, event: WebhookEvent, endpoint: WebhookEndpoint) -> bool:
         delivery = Delivery.of(event, endpoint, now=self.clock.now())

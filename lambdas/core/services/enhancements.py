@@ -14,7 +14,15 @@ from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import NO_OPTIONS, Job, JobStatus
 from lambdas.core.operations import MODEL_DEFAULT, STRENGTH_MAX, STRENGTH_MIN, Options
-from lambdas.core.ports import AdmissionQueue, AssetStore, AudioLinks, Clock, IdFactory, JobRepository
+from lambdas.core.ports import (
+    AdmissionQueue,
+    AssetStore,
+    AudioLinks,
+    Clock,
+    IdFactory,
+    JobRepository,
+    TombstoneStore,
+)
 from lambdas.core.retention import Retention
 from lambdas.core.services.assets import existing_asset
 
@@ -92,6 +100,7 @@ class EnhancementService:
     clock: Clock
     ids: IdFactory
     retention: Retention
+    tombstones: TombstoneStore
 
     def request(self, client_id: str, asset_id: str, wish: Wish) -> Job:
         """Queue an enhancement of an asset whose bytes are ready.
@@ -100,7 +109,8 @@ class EnhancementService:
         ------
         DomainError
             NOT_FOUND, ASSET_NOT_UPLOADED, ASSET_NOT_ENHANCEABLE (also once the upload's time is over),
-            ENHANCEMENT_EXISTS, IDEMPOTENCY_MISMATCH, QUEUE_FULL or PARAMETER_INVALID.
+            ENHANCEMENT_EXISTS, ENHANCEMENT_DELETED (by whoever made it with this key), IDEMPOTENCY_MISMATCH,
+            QUEUE_FULL or PARAMETER_INVALID.
         """
         asset = existing_asset(self.assets, client_id, asset_id)
         if asset.is_waiting:
@@ -108,7 +118,7 @@ class EnhancementService:
         if asset.status is AssetStatus.INVALID or self.retention.is_over(asset.updated_at, now=self.clock.now()):
             raise DomainError(DomainErrorCode.ASSET_NOT_ENHANCEABLE)
         job = self._job(asset, wish, JobStatus.QUEUED)
-        stored = self._add(replace(job, audio_s=asset.facts.duration_s if asset.facts else None))
+        stored = self._add(replace(job, audio_s=asset.facts.duration_s if asset.facts else None), wish)
         try:
             self.queue.tick(job.client_id)
         except DomainError:
@@ -122,9 +132,18 @@ class EnhancementService:
         Raises
         ------
         DomainError
-            IDEMPOTENCY_MISMATCH or PARAMETER_INVALID.
+            ENHANCEMENT_DELETED, IDEMPOTENCY_MISMATCH or PARAMETER_INVALID.
         """
-        return self._add(self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD))
+        return self._add(self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD), wish)
+
+    def check_name(self, client_id: str, wish: Wish) -> None:
+        """Raise `DomainError` ENHANCEMENT_DELETED or IDEMPOTENCY_MISMATCH where the wish's key has been used up."""
+        key = wish.idempotency
+        buried = self.tombstones.get(client_id, wish.job_id) if key and wish.job_id else None
+        if key is None or buried is None:
+            return
+        same = buried.request_sha256 == key.request_sha256
+        raise DomainError(DomainErrorCode.ENHANCEMENT_DELETED if same else DomainErrorCode.IDEMPOTENCY_MISMATCH)
 
     def show(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> Job:
         """Return the client's enhancement, of that asset where it is named; raises `DomainError` NOT_FOUND."""
@@ -153,13 +172,16 @@ class EnhancementService:
             request_sha256=key.request_sha256 if key else None,
         )
 
-    def _add(self, job: Job) -> Job:
+    def _add(self, job: Job, wish: Wish) -> Job:
         """Store the job; what the same request has made before is the answer to its repetition."""
         try:
             self.jobs.add(job)
         except DomainError as error:
             known = self.jobs.get(job.client_id, job.id) if job.request_sha256 else None
-            if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS or known is None:
+            if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS:
+                raise
+            if known is None:
+                self.check_name(job.client_id, wish)
                 raise
             if known.request_sha256 != job.request_sha256:
                 raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from error

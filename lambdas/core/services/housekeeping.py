@@ -11,7 +11,7 @@ from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
-from lambdas.core.jobs import HOLDS_SLOT
+from lambdas.core.jobs import HOLDS_SLOT, Tombstone
 from lambdas.core.ports import (
     AdmissionQueue,
     AssetStore,
@@ -20,6 +20,7 @@ from lambdas.core.ports import (
     EraseQueue,
     IntakeStarter,
     JobRepository,
+    TombstoneStore,
 )
 from lambdas.core.services.deletion import LATE_WRITERS, DeletionService
 from lambdas.core.services.outcomes import OutcomeService
@@ -62,6 +63,7 @@ class HousekeepingService:
     clients: ClientRegistry
     assets: AssetStore
     jobs: JobRepository
+    tombstones: TombstoneStore
     queue: AdmissionQueue
     erasing: EraseQueue
     outcomes: OutcomeService
@@ -83,7 +85,8 @@ class HousekeepingService:
             freed=_each(leases, lambda lease: self._free(*lease)),
             told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
             retired=_each(kept_long_enough, lambda asset: self.deletion.delete(asset.client_id, asset.id)),
-            erasing=_each(deleted, lambda asset: self._erase_again(asset, now)),
+            erasing=_each(deleted, lambda asset: self._erase_again(asset, now))
+            + _each(self.tombstones.due(now), lambda buried: self._erase_job_again(buried, now)),
             taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
@@ -119,9 +122,13 @@ class HousekeepingService:
 
     def _erase_again(self, asset: Asset, now: datetime) -> None:
         """Ask again, and then after as long as the deletion is ago: what keeps failing must not crowd out the rest."""
-        pause = min(max(now - asset.updated_at, LATE_WRITERS), ERASE_PAUSE_MAX)
-        self.assets.save(replace(asset, erase_again_at=now + pause))
+        self.assets.save(replace(asset, erase_again_at=now + _pause(now - asset.updated_at)))
         self.erasing.ask(asset.client_id, asset.id)
+
+    def _erase_job_again(self, buried: Tombstone, now: datetime) -> None:
+        """Ask again for a deleted enhancement's results, as for an asset's."""
+        self.tombstones.save(replace(buried, erase_again_at=now + _pause(now - buried.deleted_at)))
+        self.erasing.ask_for_job(buried.client_id, buried.job_id)
 
     def _free(self, client_id: str, job_id: str) -> bool:
         """Take the lease from a job that is gone or has ended; one that still runs is the sweep's to end."""
@@ -131,6 +138,10 @@ class HousekeepingService:
         self.jobs.drop_lease(client_id, job_id)
         logger.error("a slot had leaked", extra={"client_id": client_id, "job_id": job_id})
         return True
+
+
+def _pause(since_deletion: timedelta) -> timedelta:
+    return min(max(since_deletion, LATE_WRITERS), ERASE_PAUSE_MAX)
 
 
 def _times_doubled(time_s: float, first_s: float) -> int:

@@ -63,6 +63,14 @@ class JobListing:
         position = self.jobs.queue_position(job) if job.status is JobStatus.QUEUED else None
         return JobView(job, position, eta_s(job, self.clock.now()))
 
+    def seen_all(self, client_id: str, jobs: Sequence[Job]) -> Sequence[JobView]:
+        """Return what can be told of some of a client's jobs, with one look at its queue."""
+        some_wait = any(job.status is JobStatus.QUEUED for job in jobs)
+        waiting = self.jobs.queue(client_id) if some_wait else ()
+        places = {job_id: place for place, job_id in enumerate(waiting, start=1)}
+        now = self.clock.now()
+        return [JobView(job, places.get(job.id), eta_s(job, now)) for job in jobs]
+
     def wait(self, client_id: str, job_id: str, *, wait_s: float, sleep: Callable[[float], None]) -> JobView:
         """Return the job once it has ended, or as it is after ``wait_s``; raises `DomainError` NOT_FOUND."""
         for _ in range(round(wait_s / LOOK_EVERY_S)):

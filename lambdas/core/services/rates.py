@@ -5,24 +5,11 @@ from dataclasses import dataclass
 
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_milliseconds
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.errors import DomainError
 from lambdas.core.ports import Clock, RateCounter
-from lambdas.core.rates import RateClass, RateState, judge
+from lambdas.core.rates import RateClass, RateExceededError, RateState, judge
 
 logger = logging.getLogger(__name__)
-
-
-class RateExceededError(DomainError):
-    """A client has called too often; ``state`` is what it may still do."""
-
-    def __init__(self, state: RateState) -> None:
-        super().__init__(
-            DomainErrorCode.RATE_EXCEEDED,
-            f"more than {state.limit} calls in a minute",
-            retryable=True,
-            retry_after_s=state.reset_s,
-        )
-        self.state = state
 
 
 @dataclass(frozen=True)

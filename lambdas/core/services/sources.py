@@ -5,6 +5,7 @@ What is fetched lands where an upload would, and intake takes it from there; wha
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -19,6 +20,8 @@ from lambdas.core.sources import (
     FETCH_TIMEOUT_S,
     MAX_SOURCE_BYTES,
     UNKNOWN_TYPE,
+    BucketObject,
+    BucketReader,
     FetchFailure,
     FetchFailureQueue,
     FetchQueue,
@@ -26,6 +29,7 @@ from lambdas.core.sources import (
     ObjectSink,
     SourceErrorCode,
     SourceReader,
+    SourceRefusedError,
     content_type_of,
     name_of,
 )
@@ -50,6 +54,21 @@ class CreateFromUrl:
 
 
 @dataclass(frozen=True)
+class CreateFromBucket:
+    """A recording that lies in a bucket of the client's; without a name it takes the key's. The rest as above."""
+
+    client_id: str
+    object: BucketObject
+    filename: str | None = None
+    retain_hours: int | None = None
+    idempotency: IdempotencyKey | None = None
+    waiting_job_id: str | None = None
+
+
+CreateFromSource = CreateFromUrl | CreateFromBucket
+
+
+@dataclass(frozen=True)
 class SourceService:
     """Registers what is to be fetched."""
 
@@ -59,12 +78,13 @@ class SourceService:
     clock: Clock
     ids: IdFactory
 
-    def create(self, command: CreateFromUrl) -> Asset:
+    def create(self, command: CreateFromSource) -> Asset:
         """Register a recording and have it fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
-        target_of(command.url, self.policy)
+        if isinstance(command, CreateFromUrl):
+            target_of(command.url, self.policy)
         declared = CreateAsset(
             client_id=command.client_id,
-            filename=command.filename or name_of(command.url),
+            filename=command.filename or name_of(_url_of(command)),
             size_bytes=0,
             content_type=UNKNOWN_TYPE,
             retain_hours=command.retain_hours,
@@ -77,12 +97,22 @@ class SourceService:
             return asset
         try:
             # Also for a repeated request: who made the asset may have died before this.
-            self.queue.ask(FetchRequest(asset.client_id, asset.id, command.url))
+            self.queue.ask(_request(asset, command))
         except DomainError:
             if asset is made:
-                self.assets.remove(asset)  # nobody else knows the URL
+                self.assets.remove(asset)  # nobody else knows where it lies
             raise
         return asset
+
+
+def _url_of(command: CreateFromSource) -> str:
+    return command.url if isinstance(command, CreateFromUrl) else command.object.url
+
+
+def _request(asset: Asset, command: CreateFromSource) -> FetchRequest:
+    if isinstance(command, CreateFromUrl):
+        return FetchRequest(asset.client_id, asset.id, command.url)
+    return FetchRequest(asset.client_id, asset.id, object=command.object)
 
 
 class _FailedError(Exception):
@@ -99,6 +129,7 @@ class FetchService:
     """Fetches, knowing nothing of assets but where their bytes belong."""
 
     source: SourceReader
+    buckets: BucketReader
     sink: ObjectSink
     failures: FetchFailureQueue
     delays_s: Sequence[float] = FETCH_DELAYS_S
@@ -121,16 +152,29 @@ class FetchService:
 
     def _copy(self, request: FetchRequest) -> int:
         try:
-            with self.source.stream(request.url, max_bytes=self.max_bytes, timeout_s=self.timeout_s) as found:
+            with self._opened(request) as found:
                 content_type = content_type_of(found.headers.get("content-type"), name_of(found.url))
                 key = object_key_of(request.client_id, request.asset_id)
                 return self.sink.put(key, content_type, _checked(found))
         except ForbiddenUrlError as error:
             raise _FailedError(SourceErrorCode.FORBIDDEN, error.message) from error
+        except SourceRefusedError as error:
+            raise _FailedError(error.code, str(error)) from error
         except TooLargeError as error:
             raise _FailedError(SourceErrorCode.TOO_LARGE, str(error)) from error
         except NoAnswerError as error:
             raise _FailedError(SourceErrorCode.UNREACHABLE, str(error), may_pass=True) from error
+
+    def _opened(self, request: FetchRequest) -> AbstractContextManager[Fetched]:
+        if request.object is None:
+            return self.source.stream(request.url, max_bytes=self.max_bytes, timeout_s=self.timeout_s)
+        return self.buckets.stream(
+            request.object,
+            client_id=request.client_id,
+            asset_id=request.asset_id,
+            max_bytes=self.max_bytes,
+            timeout_s=self.timeout_s,
+        )
 
 
 def _checked(found: Fetched) -> Iterator[bytes]:

@@ -7,20 +7,21 @@ from lambdas.core.jobs import Job
 from lambdas.core.ports import IdFactory
 from lambdas.core.services.assets import AssetService, AssetView, CreateAsset
 from lambdas.core.services.enhancements import EnhancementService, Wish
-from lambdas.core.services.sources import CreateFromUrl, SourceService
+from lambdas.core.services.sources import CreateFromSource, SourceService
 from lambdas.core.services.uploads import UploadService
 from lambdas.core.services.webhooks import WebhookService
 
-Source = str | CreateAsset | CreateFromUrl
+Source = str | CreateAsset | CreateFromSource
 """An asset's id, what is going to be uploaded, or what is going to be fetched."""
 
 
 @dataclass(frozen=True)
 class JobWebhook:
-    """Where one job's end is to be told; without a secret of its own it gets one."""
+    """Where one job's end is to be told, and where the API was reached; without a secret of its own it gets one."""
 
     url: str
     secret: str | None = None
+    base_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ class SubmissionService:
             return Submitted(self.enhancements.request(client_id, source, named), webhook_secret=secret)
         if source.client_id != client_id:
             raise DomainError(DomainErrorCode.INTERNAL, "an upload of another client")
+        self.enhancements.check_name(client_id, named)  # else its asset would be made, or fetched, anew
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
         view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
         return Submitted(self.enhancements.expect(view.asset, named), view, secret)
 
-    def register(self, command: CreateAsset | CreateFromUrl) -> AssetView:
+    def register(self, command: CreateAsset | CreateFromSource) -> AssetView:
         """Register a recording, whichever way it is going to come."""
-        if isinstance(command, CreateFromUrl):
+        if not isinstance(command, CreateAsset):
             return self.assets.view(self.sources.create(command))
         if command.in_parts:
             return self.assets.view(self.uploads.create(command))
@@ -72,7 +74,9 @@ class SubmissionService:
     def _attach(self, client_id: str, wish: Wish, webhook: JobWebhook) -> str | None:
         """Have the job's end told; returns the secret, None where the same request has had it before."""
         try:
-            made = self.webhooks.attach_to_job(client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret)
+            made = self.webhooks.attach_to_job(
+                client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret, base_url=webhook.base_url
+            )
         except DomainError as error:
             if error.code is DomainErrorCode.CONFLICT and wish.idempotency:
                 return None

@@ -26,13 +26,14 @@ MAX_LISTED = 100
 
 @dataclass(frozen=True)
 class CreateWebhook:
-    """What a client says of a new endpoint; without a secret of its own it gets one."""
+    """What a client says of a new endpoint, and where it says so; without a secret of its own it gets one."""
 
     client_id: str
     url: str
     event_types: tuple[str, ...] = (ALL_EVENTS,)
     description: str = ""
     secret: str | None = None
+    base_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ class WebhookService:
             raise DomainError(DomainErrorCode.WEBHOOK_LIMIT, f"a client has at most {MAX_ENDPOINTS} webhooks")
         return self._add(command, endpoint_id=self.ids.new_id(), is_of_job=False)
 
-    def attach_to_job(self, client_id: str, job_id: str, *, url: str, secret: str | None = None) -> WebhookWithSecret:
+    def attach_to_job(
+        self, client_id: str, job_id: str, *, url: str, secret: str | None = None, base_url: str = ""
+    ) -> WebhookWithSecret:
         """Have one job's end told to ``url``, whatever else is told to whom.
 
         Called before the job is queued: a job may end before its caller is answered. If it is never queued after all,
@@ -92,7 +95,7 @@ class WebhookService:
         DomainError
             URL_NOT_ALLOWED, PARAMETER_INVALID, or CONFLICT where the job has such an endpoint already.
         """
-        command = CreateWebhook(client_id, url, secret=secret)
+        command = CreateWebhook(client_id, url, secret=secret, base_url=base_url)
         return self._add(command, endpoint_id=job_id, is_of_job=True)
 
     def list(self, client_id: str) -> Sequence[WebhookEndpoint]:
@@ -182,6 +185,7 @@ class WebhookService:
             event_types=event_types,
             secrets=(sealed,),
             is_of_job=is_of_job,
+            base_url=command.base_url,
         )
         self.endpoints.add(endpoint)
         return WebhookWithSecret(endpoint, plain)

@@ -5,6 +5,7 @@ from pydantic.config import JsonDict
 from lambdas.dialects.examples import (
     ASSET_ID,
     BATCH_ID,
+    BUCKET_URI,
     CREATED_AT,
     DOWNLOAD_URL,
     ENHANCEMENT_ID,
@@ -18,6 +19,7 @@ from lambdas.dialects.examples import (
     RECEIVER_URL,
     SIGNING_KEY,
     SIZE_BYTES,
+    SOURCE_ROLE_ARN,
     SOURCE_URL,
     UPDATED_AT,
     UPLOAD_URL,
@@ -29,6 +31,12 @@ _SELF = f"{ORIGIN}/v1/enhancements/{ENHANCEMENT_ID}"
 UPLOAD_REQUEST: JsonDict = {"filename": FILENAME, "size_bytes": SIZE_BYTES, "content_type": MEDIA_TYPE}
 
 ASSET_REQUEST: JsonDict = UPLOAD_REQUEST | {"checksum_md5": MD5, "retain_hours": 72}
+
+ASSET_REQUEST_OF_URL: JsonDict = {"url": {"href": SOURCE_URL}, "retain_hours": 72}
+
+S3_SOURCE: JsonDict = {"uri": BUCKET_URI, "role_arn": SOURCE_ROLE_ARN}
+
+ASSET_REQUEST_OF_S3: JsonDict = {"s3": S3_SOURCE | {"version_id": "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"}}
 
 PARTS_REQUEST: JsonDict = {"numbers": [1, 2]}
 
@@ -47,6 +55,8 @@ ENHANCEMENT_REQUEST_OF_URL: JsonDict = {
     "webhook": {"url": RECEIVER_URL},
     "retain_hours": 72,
 }
+
+ENHANCEMENT_REQUEST_OF_S3: JsonDict = {"source": {"s3": S3_SOURCE}, "strength": 90}
 
 BATCH_REQUEST: JsonDict = {
     "items": [

@@ -16,15 +16,24 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic.config import JsonDict
 
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS
 from lambdas.core.clock import to_text
 from lambdas.core.operations import MEDIA_TYPES
 from lambdas.core.services.uploads import MAX_LINKS
+from lambdas.core.sources import BUCKET_URI_PATTERN, SOURCE_ROLE_PATTERN, SOURCE_ROLE_PREFIX
 from lambdas.core.uploads import MAX_PUT_BYTES, MAX_UPLOAD_BYTES
 from lambdas.dialects.native import examples
+from lambdas.dialects.native.conditions import (
+    EXACTLY_ONE,
+    LARGE_ONES_COME_IN_PARTS,
+    NEEDED,
+    OF_A_FILE,
+    RETENTION_IS_A_NEW_RECORDINGS,
+    SOURCES,
+    UPLOADED_OR_FETCHED,
+)
 
 MAX_RETAIN_HOURS = 24 * 365
 
@@ -112,26 +121,6 @@ RetainHours = Annotated[
 ]
 
 
-# As conditions and not as alternatives, of which generators of clients would make classes.
-_LARGE_ONES_COME_IN_PARTS: JsonDict = {
-    "if": {"properties": {"size_bytes": {"exclusiveMinimum": MAX_PUT_BYTES}}},
-    "then": {"properties": {"in_parts": {"const": True}}, "required": ["in_parts"]},
-}
-_EXACTLY_ONE: JsonDict = {
-    "if": {"properties": {"asset_id": {"type": "string"}}, "required": ["asset_id"]},
-    "then": {"properties": {"upload": {"type": "null"}, "url": {"type": "null"}}},
-    "else": {
-        "if": {"properties": {"upload": {"type": "object"}}, "required": ["upload"]},
-        "then": {"properties": {"url": {"type": "null"}}},
-        "else": {"properties": {"url": {"type": "object"}}, "required": ["url"]},
-    },
-}
-_RETENTION_IS_A_NEW_RECORDINGS: JsonDict = {
-    "if": {"properties": {"retain_hours": {"type": "integer"}}, "required": ["retain_hours"]},
-    "then": {"properties": {"source": {"properties": {"asset_id": {"type": "null"}}}}},
-}
-
-
 class _Asked(BaseModel):
     """What a client sends: a field that is not known is a mistake, and strings are no numbers."""
 
@@ -150,22 +139,21 @@ class _Told(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class NativeUploadRequest(_Asked):
-    """A recording that is going to be uploaded."""
+SizeBytes = Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES, description="Exact length of the file in bytes.")]
+MediaType = Annotated[
+    str,
+    Field(
+        description="Media type of the file.",
+        examples=["audio/wav"],
+        json_schema_extra={"enum": sorted(MEDIA_TYPES)},
+    ),
+    AfterValidator(_media_type),
+]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
 
-    filename: Filename
-    size_bytes: Annotated[int, Field(ge=1, le=MAX_UPLOAD_BYTES, description="Exact length of the file in bytes.")]
-    content_type: Annotated[
-        str,
-        Field(
-            description="Media type of the file.",
-            examples=["audio/wav"],
-            json_schema_extra={"enum": sorted(MEDIA_TYPES)},
-        ),
-        AfterValidator(_media_type),
-    ]
+class _Checked(_Asked):
+    """What may be said of an upload beside its name, length and kind."""
+
     checksum_md5: Annotated[
         str | None,
         Field(
@@ -187,20 +175,26 @@ class NativeUploadRequest(_Asked):
         Field(description="Upload in parts that can be sent again one by one; needed beyond 5 GiB, good from 100 MB."),
     ] = False
 
+
+def _check_parts(size_bytes: int, *, in_parts: bool) -> None:
+    if size_bytes > MAX_PUT_BYTES and not in_parts:
+        msg = f"a file of more than {MAX_PUT_BYTES} bytes has to come in parts: set in_parts"
+        raise ValueError(msg)
+
+
+class NativeUploadRequest(_Checked):
+    """A recording that is going to be uploaded."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_REQUEST], **LARGE_ONES_COME_IN_PARTS})
+
+    filename: Filename
+    size_bytes: SizeBytes
+    content_type: MediaType
+
     @model_validator(mode="after")
     def _large_ones_come_in_parts(self) -> "NativeUploadRequest":
-        if self.size_bytes > MAX_PUT_BYTES and not self.in_parts:
-            msg = f"a file of more than {MAX_PUT_BYTES} bytes has to come in parts: set in_parts"
-            raise ValueError(msg)
+        _check_parts(self.size_bytes, in_parts=self.in_parts)
         return self
-
-
-class NativeAssetRequest(NativeUploadRequest):
-    """Body of ``POST /v1/assets``."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.ASSET_REQUEST], **_LARGE_ONES_COME_IN_PARTS})
-
-    retain_hours: RetainHours | None = None
 
 
 Url = Annotated[
@@ -223,10 +217,75 @@ class NativeUrlSource(_Asked):
     filename: Filename | None = None
 
 
+class NativeS3Source(_Asked):
+    """A recording in a bucket of yours, and the role that you lend for reading it.
+
+    Its trust policy names the role that the service fetches with, and asks for your client id as the external id.
+    """
+
+    uri: Annotated[
+        str,
+        Field(pattern=BUCKET_URI_PATTERN, description="Address of the object.", examples=["s3://recordings/talk.wav"]),
+        AfterValidator(_unicode),
+    ]
+    role_arn: Annotated[
+        str,
+        Field(
+            pattern=SOURCE_ROLE_PATTERN,
+            description=f"Role to take on for it; its name begins with `{SOURCE_ROLE_PREFIX}`.",
+            examples=["arn:aws:iam::123456789012:role/cleartake-source-recordings"],
+        ),
+    ]
+    version_id: Annotated[
+        str | None,
+        Field(
+            pattern="^[A-Za-z0-9._-]{1,1024}$",
+            description="Version of the object; without it the one that is current when it is fetched.",
+        ),
+    ] = None
+    filename: Filename | None = None
+
+
+class NativeAssetRequest(_Checked):
+    """Body of ``POST /v1/assets``: what you upload next (name, length and kind), or where we fetch it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [examples.ASSET_REQUEST, examples.ASSET_REQUEST_OF_URL, examples.ASSET_REQUEST_OF_S3],
+            "allOf": [LARGE_ONES_COME_IN_PARTS, UPLOADED_OR_FETCHED],
+        }
+    )
+
+    filename: Filename | None = None
+    size_bytes: SizeBytes | None = None
+    content_type: MediaType | None = None
+    url: Annotated[NativeUrlSource | None, Field(description="A recording that we fetch.")] = None
+    s3: Annotated[NativeS3Source | None, Field(description="A recording that we fetch from your bucket.")] = None
+    retain_hours: RetainHours | None = None
+
+    @model_validator(mode="after")
+    def _uploaded_or_fetched(self) -> "NativeAssetRequest":
+        given = {name for name in OF_A_FILE if getattr(self, name) is not None}
+        if self.url is None and self.s3 is None:
+            if missing := [name for name in NEEDED if name not in given]:
+                msg = f"{', '.join(missing)}: needed, unless url or s3 is given"
+                raise ValueError(msg)
+            _check_parts(self.size_bytes or 0, in_parts=self.in_parts)
+        elif given or self.in_parts or None not in {self.url, self.s3}:
+            msg = "one of url and s3 goes alone: what is fetched needs no description"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def upload(self) -> NativeUploadRequest:
+        """What is uploaded next; only where neither ``url`` nor ``s3`` is given."""
+        return NativeUploadRequest.model_validate(self.model_dump(include={*OF_A_FILE, "in_parts"}))
+
+
 class NativeSource(_Asked):
     """Where the recording is: exactly one of the fields."""
 
-    model_config = ConfigDict(json_schema_extra=_EXACTLY_ONE)
+    model_config = ConfigDict(json_schema_extra=EXACTLY_ONE)
 
     asset_id: Annotated[str | None, Field(description="An asset that has been uploaded.")] = None
     upload: Annotated[
@@ -236,11 +295,14 @@ class NativeSource(_Asked):
     url: Annotated[
         NativeUrlSource | None, Field(description="A recording that we fetch; the enhancement starts by itself then.")
     ] = None
+    s3: Annotated[NativeS3Source | None, Field(description="A recording that we fetch from your bucket, likewise.")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "NativeSource":
-        if sum(value is not None for value in (self.asset_id, self.upload, self.url)) != 1:
-            msg = "exactly one of asset_id, upload and url has to be given"
+        if sum(getattr(self, name) is not None for name in SOURCES) != 1:
+            msg = f"exactly one of {', '.join(SOURCES)} has to be given"
             raise ValueError(msg)
         return self
 
@@ -348,8 +410,9 @@ class NativeEnhancementRequest(_Asked):
                 examples.ENHANCEMENT_REQUEST,
                 examples.ENHANCEMENT_REQUEST_OF_ASSET,
                 examples.ENHANCEMENT_REQUEST_OF_URL,
+                examples.ENHANCEMENT_REQUEST_OF_S3,
             ],
-            **_RETENTION_IS_A_NEW_RECORDINGS,
+            **RETENTION_IS_A_NEW_RECORDINGS,
         }
     )
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
-from lambdas.core.services.batches import BatchWish
+from lambdas.core.services.batches import BatchView, BatchWish
 from lambdas.core.services.listing import JobFilter, JobView
 from lambdas.core.usage import MAX_DAYS
 from lambdas.dialects.common import JsonResolver, base_url, resource_id
@@ -104,14 +104,13 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         ASSETS,
         operation_id="createAsset",
         summary="Announce a recording",
-        description="Returns where to upload it; it can be enhanced once its status is `ready`.",
+        description="Returns where to upload it, or has it fetched; its size and kind are unknown until then. It can "
+        "be enhanced once its status is `ready`.",
         responses=answers(201, NativeAsset),
         tags=["Assets"],
     )
     def create_asset(body: Annotated[NativeAssetRequest, Body()], key: Key = None) -> Response[NativeAsset]:
-        command = translate.to_create_asset(
-            client_of(app).id, body, retain_hours=body.retain_hours, key=_key(app, "asset", key, body)
-        )
+        command = translate.to_registration(client_of(app).id, body, key=_key(app, "asset", key, body))
         return as_json(HTTPStatus.CREATED, _asset(services(), services().submissions.register(command)))
 
     @app.get(
@@ -237,7 +236,8 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
         )
         page = services().listing.page(client_of(app).id, wanted, limit=limit, cursor=cursor)
         base_url = _base_url(app, services())
-        shown = tuple(translate.from_job(JobView(job), base_url=base_url) for job in page.items)
+        seen = services().listing.seen_all(client_of(app).id, page.items)
+        shown = tuple(translate.from_job(one, base_url=base_url) for one in seen)
         link = next_link(app, base_url, page.next_cursor)
         return as_json(HTTPStatus.OK, NativeEnhancementPage(items=shown, next_cursor=page.next_cursor, next_link=link))
 
@@ -270,6 +270,20 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
     def cancel_enhancement(enhancement_id: ResourceId) -> Response[NativeEnhancement]:
         job = services().cancelling.cancel(client_of(app).id, resource_id(enhancement_id))
         return as_json(HTTPStatus.OK, translate.from_job(JobView(job), base_url=_base_url(app, services())))
+
+    @app.delete(
+        ENHANCEMENT,
+        operation_id="deleteEnhancement",
+        summary="Delete an enhancement that has ended",
+        description="With its result, report and pictures; the recording stays, and so does what it counted in your "
+        "usage. One that waits or runs has to be cancelled first. A batch shows it as deleted, and its "
+        "`Idempotency-Key` stays used: the same request sent again is answered with 410.",
+        responses={204: {"description": "It is not there any more."}, **REFUSALS},
+        tags=["Enhancements"],
+    )
+    def delete_enhancement(enhancement_id: ResourceId) -> Response[str]:
+        services().enhancement_deletion.delete(client_of(app).id, resource_id(enhancement_id))
+        return Response(HTTPStatus.NO_CONTENT.value, body="")
 
 
 def _add_runs(app: APIGatewayRestResolver, services: Services) -> None:
@@ -317,19 +331,19 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
         tags=["Batches"],
     )
     def create_batch(body: Annotated[NativeBatchRequest, Body()], key: Key = None) -> Response[NativeBatch]:
-        client = client_of(app)
+        client, origin = client_of(app), _base_url(app, services())
         items = [
             BatchWish(
                 translate.to_source(client.id, item.source, retain_hours=item.retain_hours),
                 translate.to_wish(item, key=None),
-                translate.to_webhook(item.webhook),
+                translate.to_webhook(item.webhook, base_url=origin),
             )
             for item in body.items
         ]
         named = _named(app, "batch", key or services().ids.new_id(), body)
         view = services().batches.create(client.id, items, key=named, reference=body.reference)
-        shown = translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services()))
-        location = f"{_base_url(app, services())}{BATCHES}/{shown.id}"
+        shown = _batch(app, services(), view)
+        location = f"{origin}{BATCHES}/{shown.id}"
         return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
 
     @app.get(
@@ -341,10 +355,7 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
     )
     def get_batch(batch_id: ResourceId) -> Response[NativeBatch]:
         view = services().batches.show(client_of(app).id, resource_id(batch_id))
-        return as_json(
-            HTTPStatus.OK,
-            translate.from_batch(view, base_url=_base_url(app, services()), expires_at=_expires_at(services())),
-        )
+        return as_json(HTTPStatus.OK, _batch(app, services(), view))
 
 
 def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
@@ -386,7 +397,9 @@ def _key(app: APIGatewayRestResolver, operation: str, key: str | None, body: Bas
 
 
 def _named(app: APIGatewayRestResolver, operation: str, key: str, body: BaseModel) -> IdempotencyKey:
-    return IdempotencyKey(client_of(app).id, operation, key, fingerprint(body.model_dump(mode="json")))
+    # What is left out says nothing: a field that a later release adds makes yesterday's request no other one.
+    said = body.model_dump(mode="json", exclude_defaults=True)
+    return IdempotencyKey(client_of(app).id, operation, key, fingerprint(said))
 
 
 def _submitted(
@@ -395,10 +408,11 @@ def _submitted(
     client = client_of(app)
     source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
     wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
-    made = services.submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook))
+    origin = _base_url(app, services)
+    made = services.submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook, base_url=origin))
     return translate.from_job(
         services.listing.seen(made.job),
-        base_url=_base_url(app, services),
+        base_url=origin,
         made=made,
         expires_at=_expires_at(services),
     )
@@ -406,6 +420,16 @@ def _submitted(
 
 def _asset(services: NativeServices, view: Any) -> NativeAsset:
     return translate.from_asset(view, expires_at=_expires_at(services))
+
+
+def _batch(app: APIGatewayRestResolver, services: NativeServices, view: BatchView) -> NativeBatch:
+    seen = services.listing.seen_all(view.batch.client_id, tuple(view.jobs.values()))
+    return translate.from_batch(
+        view,
+        {one.job.id: one for one in seen},
+        base_url=_base_url(app, services),
+        expires_at=_expires_at(services),
+    )
 
 
 def _expires_at(services: NativeServices) -> datetime:
@@ -419,7 +443,7 @@ def _base_url(app: APIGatewayRestResolver, services: NativeServices) -> str:
 def _refusal(app: APIGatewayRestResolver, error: DomainError, fields: FieldErrors) -> Response[str]:
     request_id = app.current_event.request_context.request_id or ""
     problem = translate.from_error(error, request_id=request_id, fields=fields)
-    headers = {"Retry-After": str(error.retry_after_s or POLL_AFTER_S)} if error.retryable else {}
+    headers = {"Retry-After": str(error.retry_after_s or POLL_AFTER_S)} if problem.retryable else {}
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(problem.status, content_type=PROBLEM, body=problem.model_dump_json(), headers=headers)

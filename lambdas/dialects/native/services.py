@@ -8,7 +8,7 @@ from lambdas.core.services.assets import AssetService
 from lambdas.core.services.authentication import KeyAuthenticator
 from lambdas.core.services.batches import BatchService
 from lambdas.core.services.cancelling import CancelService
-from lambdas.core.services.deletion import DeletionService
+from lambdas.core.services.deletion import DeletionService, EnhancementDeletion
 from lambdas.core.services.enhancements import DownloadService
 from lambdas.core.services.listing import JobListing
 from lambdas.core.services.rates import RateLimiter
@@ -31,6 +31,7 @@ class NativeServices:
     downloads: DownloadService
     cancelling: CancelService
     deletion: DeletionService
+    enhancement_deletion: EnhancementDeletion
     usage: UsageStore
     webhooks: WebhookService
     clock: Clock

@@ -1,12 +1,14 @@
 """The native API's words for the core's, both ways: pure tables and functions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
 from lambdas.core.assets import Asset, AssetStatus
+from lambdas.core.batches import BatchItem
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import Job, JobStatus
@@ -15,14 +17,16 @@ from lambdas.core.services.assets import AssetView, CreateAsset
 from lambdas.core.services.batches import BatchView
 from lambdas.core.services.enhancements import Artifact, Wish
 from lambdas.core.services.listing import JobView
-from lambdas.core.services.sources import CreateFromUrl
+from lambdas.core.services.sources import CreateFromBucket, CreateFromSource, CreateFromUrl
 from lambdas.core.services.submission import JobWebhook, Source, Submitted
 from lambdas.core.services.uploads import PartLink, UploadProgress
+from lambdas.core.sources import bucket_object_of
 from lambdas.core.uploads import PartPlan
 from lambdas.core.usage import UsageDay
 from lambdas.core.webhooks import ALL_EVENTS, Delivery, WebhookEndpoint
 from lambdas.dialects.native.protocol import (
     NativeAsset,
+    NativeAssetRequest,
     NativeAttempt,
     NativeAudio,
     NativeBatch,
@@ -37,9 +41,11 @@ from lambdas.dialects.native.protocol import (
     NativePart,
     NativeProblem,
     NativeProgress,
+    NativeS3Source,
     NativeSource,
     NativeUpload,
     NativeUploadRequest,
+    NativeUrlSource,
     NativeUsage,
     NativeUsageDay,
     NativeWebhook,
@@ -93,6 +99,11 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
         DomainErrorCode.UPLOAD_EXPIRED: (HTTPStatus.GONE, "The upload's time is over"),
         DomainErrorCode.URL_NOT_ALLOWED: (HTTPStatus.UNPROCESSABLE_ENTITY, "The URL cannot be called"),
         DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, "There are too many webhooks"),
+        DomainErrorCode.ENHANCEMENT_NOT_FINISHED: (
+            HTTPStatus.CONFLICT,
+            "The enhancement has not ended: cancel it first",
+        ),
+        DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, "What this key made has been deleted: use another key"),
         DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, "The webhook is disabled"),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, "The resource has changed meanwhile"),
         DomainErrorCode.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available for the moment"),
@@ -125,13 +136,32 @@ def to_create_asset(
     )
 
 
+def to_registration(
+    client_id: str, body: NativeAssetRequest, *, key: IdempotencyKey | None
+) -> CreateAsset | CreateFromSource:
+    """Read what is going to be uploaded, or fetched."""
+    fetched = _to_fetched(client_id, body.url, body.s3, retain_hours=body.retain_hours)
+    if fetched is not None:
+        return replace(fetched, idempotency=key)
+    return to_create_asset(client_id, body.upload, retain_hours=body.retain_hours, key=key)
+
+
 def to_source(client_id: str, source: NativeSource, *, retain_hours: int | None) -> Source:
     """Read where the recording is."""
     if source.upload is not None:
         return to_create_asset(client_id, source.upload, retain_hours=retain_hours, key=None)
-    if source.url is not None:
-        return CreateFromUrl(client_id, source.url.href, source.url.filename, retain_hours)
-    return source.asset_id or ""
+    return _to_fetched(client_id, source.url, source.s3, retain_hours=retain_hours) or source.asset_id or ""
+
+
+def _to_fetched(
+    client_id: str, url: NativeUrlSource | None, s3: NativeS3Source | None, *, retain_hours: int | None
+) -> CreateFromSource | None:
+    if url is not None:
+        return CreateFromUrl(client_id, url.href, url.filename, retain_hours)
+    if s3 is not None:
+        found = bucket_object_of(s3.uri, s3.role_arn, s3.version_id)
+        return CreateFromBucket(client_id, found, s3.filename, retain_hours)
+    return None
 
 
 def to_wish(body: NativeEnhancementRequest, *, key: IdempotencyKey | None) -> Wish:
@@ -145,9 +175,9 @@ def to_wish(body: NativeEnhancementRequest, *, key: IdempotencyKey | None) -> Wi
     )
 
 
-def to_webhook(body: NativeJobWebhook | None) -> JobWebhook | None:
+def to_webhook(body: NativeJobWebhook | None, *, base_url: str) -> JobWebhook | None:
     """Read where one job's end is to be told."""
-    return JobWebhook(body.url, body.secret) if body else None
+    return JobWebhook(body.url, body.secret, base_url) if body else None
 
 
 def to_statuses(names: Sequence[str]) -> tuple[JobStatus, ...]:
@@ -278,19 +308,20 @@ def from_delivery(delivery: Delivery) -> NativeDelivery:
     )
 
 
-def from_batch(view: BatchView, *, base_url: str, expires_at: datetime) -> NativeBatch:
+def from_batch(view: BatchView, seen: Mapping[str, JobView], *, base_url: str, expires_at: datetime) -> NativeBatch:
     """Write a batch with its items in the order of the request."""
     jobs = [view.jobs.get(item.job_id or "") for item in view.batch.items]
-    names = [JOB_STATUS[job.status] if job else "refused" for job in jobs]
+    pairs = tuple(zip(view.batch.items, jobs, strict=True))
+    names = [JOB_STATUS[job.status] if job else "deleted" if item.job_id else "refused" for item, job in pairs]
     items = []
-    for index, (item, job) in enumerate(zip(view.batch.items, jobs, strict=True)):
+    for index, (item, job) in enumerate(pairs):
         made = view.made.get(job.id) if job else None
-        seen = JobView(job) if job else None
+        shown = seen.get(job.id) if job else None
         items.append(
             NativeBatchItem(
                 index=index,
-                enhancement=from_job(seen, base_url=base_url, made=made, expires_at=expires_at) if seen else None,
-                error=None if job else _refused(item.error_code, item.error_message, retryable=item.is_retryable),
+                enhancement=from_job(shown, base_url=base_url, made=made, expires_at=expires_at) if shown else None,
+                error=None if job else _missing(item),
             )
         )
     return NativeBatch(
@@ -364,8 +395,12 @@ def _fault(code: str | None, message: str | None) -> NativeFault | None:
     return NativeFault(code=code, message=message or code) if code else None
 
 
-def _refused(code: str | None, message: str | None, *, retryable: bool) -> NativeFault:
-    return NativeFault(code=code or "gone", message=message or "it has been deleted", retryable=retryable)
+def _missing(item: BatchItem) -> NativeFault:
+    """Say why an item has no enhancement: it was refused then, or deleted since."""
+    if item.job_id:
+        return NativeFault(code=DomainErrorCode.ENHANCEMENT_DELETED.value, message="it has been deleted")
+    code = item.error_code or DomainErrorCode.INTERNAL.value
+    return NativeFault(code=code, message=item.error_message or code, retryable=item.is_retryable)
 
 
 def _minutes(seconds: float) -> float:

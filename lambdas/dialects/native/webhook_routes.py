@@ -50,14 +50,16 @@ def _add_endpoints(app: APIGatewayRestResolver, services: Services) -> None:
         WEBHOOKS,
         operation_id="createWebhook",
         summary="Be told of what happens",
-        description="Messages are signed after Standard Webhooks; the answer shows the secret, this once.",
+        description="Messages are signed after Standard Webhooks; the answer shows the secret, this once. Links in "
+        "messages begin with the address that the webhook was made at.",
         responses=answers(201, NativeWebhook),
         tags=TAGS,
     )
     def create_webhook(body: Annotated[NativeWebhookRequest, Body()]) -> Response[NativeWebhook]:
-        command = CreateWebhook(client_of(app).id, body.url, body.events, body.description, body.secret)
+        origin = base_url(app, services().public_base_url)
+        command = CreateWebhook(client_of(app).id, body.url, body.events, body.description, body.secret, origin)
         made = services().webhooks.create(command)
-        location = f"{base_url(app, services().public_base_url)}{WEBHOOKS}/{made.endpoint.id}"
+        location = f"{origin}{WEBHOOKS}/{made.endpoint.id}"
         shown = translate.from_webhook(made.endpoint, secret=made.secret)
         return as_json(HTTPStatus.CREATED, shown, {"Location": location})
 

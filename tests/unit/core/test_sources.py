@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_container.contract import ProbeResult
-from lambdas.adapters.memory.sources import MemoryFetchQueue, MemorySink, MemorySource
+from lambdas.adapters.memory.sources import MemoryBuckets, MemoryFetchQueue, MemorySink, MemorySource
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.services.enhancements import Wish
-from lambdas.core.services.sources import CreateFromUrl, FetchService, SourceService
+from lambdas.core.services.sources import CreateFromBucket, CreateFromUrl, FetchService, SourceService
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
     MAX_NAME_LENGTH,
@@ -21,6 +21,7 @@ from lambdas.core.sources import (
     FetchFailure,
     FetchRequest,
     SourceErrorCode,
+    bucket_object_of,
     content_type_of,
     name_of,
 )
@@ -34,9 +35,10 @@ class House(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.fetch_queue, self.source, self.sink = MemoryFetchQueue(), MemorySource(), MemorySink()
+        self.buckets = MemoryBuckets()
         self.sources = SourceService(self.asset_store, self.fetch_queue, EgressPolicy(), self.clock, self.ids)
         self.submissions = replace(self.submissions, sources=self.sources)
-        self.fetching = FetchService(self.source, self.sink, self.fetch_queue)
+        self.fetching = FetchService(self.source, self.buckets, self.sink, self.fetch_queue)
 
     def fetched(self, request: FetchRequest, *, tries: int = 1) -> float | None:
         return self.fetching.fetch(request, tries=tries)
@@ -153,6 +155,86 @@ def test_what_may_pass_is_tried_again_and_then_given_up(house: House, make: obje
     assert waits == [*FETCH_DELAYS_S, None]
     assert [failure.asset_id for failure in house.fetch_queue.failed] == ["a1"]
     assert house.sink.objects == {}
+
+
+LENT = bucket_object_of("s3://talks/2026/keynote one.mp3", "arn:aws:iam::123456789012:role/cleartake-source-talks")
+
+
+def lend(house: House, client_id: str) -> Asset:
+    house.buckets.trusted[LENT.role_arn] = client_id
+    house.buckets.objects[LENT.url, None] = (BODY, "audio/mpeg")
+    return house.sources.create(CreateFromBucket(client_id, LENT))
+
+
+def test_an_object_of_the_clients_is_read_like_a_file_by_url(house: House) -> None:
+    asset = lend(house, "c1")
+    assert (asset.filename, asset.is_fetched) == ("keynote one.mp3", True)
+    assert house.fetched(house.fetch_queue.asked[0]) is None
+    assert house.sink.objects == {asset.object_key: (BODY, "audio/mpeg")}
+
+
+def test_a_role_lent_to_one_client_is_of_no_use_to_another(house: House) -> None:
+    lend(house, "c1")
+    house.sources.create(CreateFromBucket("c2", LENT))
+    assert house.fetched(house.fetch_queue.asked[1]) is None
+    assert [(failure.client_id, failure.code) for failure in house.fetch_queue.failed] == [
+        ("c2", SourceErrorCode.ROLE_REFUSED)
+    ]
+    assert house.sink.objects == {}
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_an_object_that_cannot_be_read_is_given_up_at_once(house: House, unreadable: bool) -> None:
+    lend(house, "c1")
+    if unreadable:
+        house.buckets.unreadable.add(LENT.url)
+    else:
+        house.buckets.objects.clear()
+    assert house.fetched(house.fetch_queue.asked[0]) is None
+    expected = SourceErrorCode.ACCESS_DENIED if unreadable else SourceErrorCode.NOT_FOUND
+    assert [failure.code for failure in house.fetch_queue.failed] == [expected]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://talks",
+        "s3://talks/",
+        "s3://Talks/a",
+        "https://talks/a",
+        "s3:///a",
+        "s3://../a",
+        "s3://arn:aws:s3:us-east-1:123456789012:accesspoint/x/a",
+        "s3://talks@evil/a",
+        "s3://talks/a\nb",
+        " s3://talks/a",
+    ],
+)
+def test_an_address_that_is_none_is_refused_at_once(uri: str) -> None:
+    with pytest.raises(DomainError) as refusal:
+        bucket_object_of(uri, LENT.role_arn)
+    assert refusal.value.code is DomainErrorCode.PARAMETER_INVALID
+
+
+@pytest.mark.parametrize(
+    "role_arn",
+    [
+        "arn:aws:iam::123456789012:role/administrator",
+        "arn:aws:iam::123456789012:role/cleartake-source-",
+        "arn:aws:iam::123456789012:role/path/cleartake-source-talks",
+        "arn:aws:iam::123456789012:user/cleartake-source-talks",
+        "arn:aws:iam::*:role/cleartake-source-talks",
+        "arn:aws:iam::123456789012:role/cleartake-source-*",
+        "arn:aws:sts::123456789012:assumed-role/cleartake-source-talks/x",
+        "cleartake-source-talks",
+        f"arn:aws:iam::123456789012:role/cleartake-source-{'x' * 48}",
+        "arn:aws:iam::123456789012:role/cleartake-source-talks\n",
+    ],
+)
+def test_a_role_that_nobody_lent_is_refused_at_once(role_arn: str) -> None:
+    with pytest.raises(DomainError) as refusal:
+        bucket_object_of("s3://talks/a", role_arn)
+    assert refusal.value.code is DomainErrorCode.PARAMETER_INVALID
 
 
 def test_a_failure_that_comes_late_changes_nothing(house: House) -> None:

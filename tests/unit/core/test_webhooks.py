@@ -260,6 +260,16 @@ class TestAnnouncing:
         assert data["links"] == {"enhancement": "/v1/enhancements/j7", "asset": "/v1/assets/a1"}
         assert len(posted.body) < 1000
 
+    def test_links_begin_with_the_address_that_each_webhook_was_made_at(self, house: House) -> None:
+        origins = ("https://speech.example.com", "https://abc.execute-api.eu-west-1.amazonaws.com/dev")
+        listed = house.webhooks.create(CreateWebhook("c1", URL, base_url=origins[0]))
+        own = house.webhooks.attach_to_job("c1", "j1", url=URL, base_url=origins[1])
+        assert house.announcing.announce(house.outcome("j1")) == 2
+        found = {ref.endpoint_id: json.loads(house.delivery(ref).payload)["data"]["links"] for ref in house.queue.sent}
+        for made, origin in ((listed, origins[0]), (own, origins[1])):
+            expected = {"enhancement": f"{origin}/v1/enhancements/j1", "asset": f"{origin}/v1/assets/a1"}
+            assert found[made.endpoint.id] == expected
+
     def test_only_who_asked_for_it_is_told(self, house: House) -> None:
         everything, _ = house.endpoint()
         failures, _ = house.endpoint("enhancement.failed", "enhancement.cancelled")
