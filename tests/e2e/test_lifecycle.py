@@ -72,3 +72,22 @@ def test_a_deleted_asset_is_erased_by_the_function_that_alone_may(api: Api, clou
         keys = [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in left.get(kind, [])]
         assert not [key for key in keys if asset["id"] in key]
     assert api.http.get(job["download_url"], headers=api.headers).status_code == 404
+
+
+def test_a_deleted_enhancement_leaves_its_recording_and_nothing_else(api: Api, cloud: Cloud, recording: bytes) -> None:
+    """Under enforced permissions: the API asks, and the function that alone may erases."""
+    asset = api.upload(recording)
+    kept, gone = (api.finished(api.enhance(asset["id"], strength).json()) for strength in (40, 60))
+
+    def keys_of(job: dict[str, Any]) -> list[str]:
+        listed = cloud.aws("s3").list_object_versions(Bucket=cloud.outputs["AudioBucketName"])
+        versions = [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in listed.get(kind, [])]
+        return [key for key in versions if job["id"] in key]
+
+    assert len(keys_of(gone)) > 1
+    path = f"/v1/enhancements/{gone['id']}"
+    assert api.call("DELETE", path).status_code == 204
+    assert [api.call(method, path).status_code for method in ("DELETE", "GET")] == [404, 404]
+    until(lambda: not keys_of(gone))
+    assert api.download(kept).status_code == 200
+    assert api.enhance(asset["id"], 60).status_code == 202
