@@ -511,7 +511,7 @@ class NativeAudio(_Told):
 class NativeProblem(_Told):
     """Body of every refusal (RFC 9457)."""
 
-    type: Annotated[str, Field(description="The problem's page.")]
+    type: Annotated[str, Field(description="The kind of problem, as a name: there is no page behind it.")]
     title: str
     status: int
     detail: str
