@@ -31,6 +31,22 @@ MEDIA_TYPES = frozenset(
 )
 """Media types an asset may declare (Adobe's list); the bytes decide what is really in it."""
 
+FURTHER_MEDIA_TYPES = frozenset(
+    {
+        "audio/3gpp",
+        "audio/aiff",
+        "audio/amr",
+        "audio/webm",
+        "audio/x-matroska",
+        "video/3gpp",
+        "video/mp4",
+        "video/quicktime",
+        "video/webm",
+        "video/x-matroska",
+    }
+)
+"""What else the engine reads, films' sound included; Adobe's API knows none of them."""
+
 
 @dataclass(frozen=True)
 class Options:

@@ -39,6 +39,16 @@ def show(cloud: Cloud, caller: dict[str, str], job_id: str, query: str = "") -> 
     return cloud.call("GET", f"/v1/enhancements/{job_id}{query}", headers=caller).body
 
 
+@pytest.mark.parametrize("media_type", ["video/quicktime", "video/x-matroska", "audio/amr"])
+def test_films_are_taken_by_their_own_names_and_adobes_api_shows_them(
+    cloud: Cloud, caller: dict[str, str], media_type: str
+) -> None:
+    made = cloud.call("POST", "/v1/assets", UPLOAD | {"content_type": media_type}, headers=caller)
+    assert made.status == 201, made.body
+    seen = cloud.call("GET", f"/audio_services/v1/assets/{made.body['id']}", headers=caller)
+    assert (seen.status, seen.body["content_type"]) == (200, media_type)
+
+
 def test_one_call_and_one_upload(cloud: Cloud, caller: dict[str, str]) -> None:
     options = {"dereverb": "on", "loudness_lufs": -16, "report": "basic"}
     answer = enhance(cloud, caller, strength=72.5, model="dfn3-hq", reference="episode 7", options=options)

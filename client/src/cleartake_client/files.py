@@ -12,17 +12,23 @@ from cleartake_client.requests import UploadSource
 from cleartake_client.storage import BLOCK_BYTES, Advance
 
 MEDIA_TYPES = {
+    ".3gp": "video/3gpp",
     ".aac": "audio/aac",
     ".aif": "audio/x-aiff",
     ".aiff": "audio/x-aiff",
+    ".amr": "audio/amr",
     ".flac": "audio/flac",
     ".m4a": "audio/m4a",
+    ".mka": "audio/x-matroska",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
     ".mp3": "audio/mpeg",
     ".mp4": "audio/mp4",
     ".oga": "audio/ogg",
     ".ogg": "audio/ogg",
     ".opus": "audio/opus",
     ".wav": "audio/wav",
+    ".webm": "video/webm",
 }
 
 IN_PARTS_FROM_BYTES = 64 * 2**20

@@ -20,7 +20,7 @@ from pydantic import (
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS
 from lambdas.core.clock import to_text
-from lambdas.core.operations import MEDIA_TYPES
+from lambdas.core.operations import FURTHER_MEDIA_TYPES, MEDIA_TYPES
 from lambdas.core.services.uploads import MAX_LINKS
 from lambdas.core.sources import BUCKET_URI_PATTERN, SOURCE_ROLE_PATTERN, SOURCE_ROLE_PREFIX
 from lambdas.core.uploads import MAX_PUT_BYTES, MAX_UPLOAD_BYTES
@@ -36,6 +36,7 @@ from lambdas.dialects.native.conditions import (
 )
 
 MAX_RETAIN_HOURS = 24 * 365
+_MEDIA_TYPES = sorted(MEDIA_TYPES | FURTHER_MEDIA_TYPES)
 
 Moment = Annotated[
     datetime, PlainSerializer(to_text, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
@@ -79,8 +80,8 @@ def _filename(value: str) -> str:
 
 
 def _media_type(value: str) -> str:
-    if value not in MEDIA_TYPES:
-        msg = f"not one of {', '.join(sorted(MEDIA_TYPES))}"
+    if value not in _MEDIA_TYPES:
+        msg = f"not one of {', '.join(_MEDIA_TYPES)}"
         raise ValueError(msg)
     return value
 
@@ -145,7 +146,7 @@ MediaType = Annotated[
     Field(
         description="Media type of the file.",
         examples=["audio/wav"],
-        json_schema_extra={"enum": sorted(MEDIA_TYPES)},
+        json_schema_extra={"enum": list(_MEDIA_TYPES)},
     ),
     AfterValidator(_media_type),
 ]
