@@ -8,7 +8,9 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from lambdas.core.paging import MAX_LIMIT
-from lambdas.dialects.native.protocol import NativeProblem
+from lambdas.dialects.native.views import (
+    NativeProblem,
+)
 
 T = TypeVar("T")
 

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.dialects.native.protocol import Moment
+from lambdas.dialects.native.fields import (
+    Moment,
+)
 
 
 class _Event(BaseModel):

@@ -11,8 +11,10 @@ from lambdas.core.services.enhancements import Artifact
 from lambdas.dialects.common import resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native.answers import REFUSALS, ResourceId, answers, as_json, elsewhere
-from lambdas.dialects.native.protocol import NativeFileLink
 from lambdas.dialects.native.services import NativeServices
+from lambdas.dialects.native.views import (
+    NativeFileLink,
+)
 
 Services = Callable[[], NativeServices]
 

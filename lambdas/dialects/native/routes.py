@@ -29,25 +29,29 @@ from lambdas.dialects.native.answers import (
     as_json,
     next_link,
 )
-from lambdas.dialects.native.protocol import (
+from lambdas.dialects.native.fields import (
     Day,
     EnhancementStatus,
     Instant,
-    NativeAsset,
-    NativeAssetPage,
+)
+from lambdas.dialects.native.requests import (
     NativeAssetRequest,
-    NativeBatch,
     NativeBatchRequest,
-    NativeEnhancement,
-    NativeEnhancementPage,
     NativeEnhancementRequest,
-    NativeParts,
     NativePartsRequest,
-    NativeProgress,
-    NativeUsage,
 )
 from lambdas.dialects.native.result_routes import add_results
 from lambdas.dialects.native.services import NativeServices
+from lambdas.dialects.native.views import (
+    NativeAsset,
+    NativeAssetPage,
+    NativeBatch,
+    NativeEnhancement,
+    NativeEnhancementPage,
+    NativeParts,
+    NativeProgress,
+    NativeUsage,
+)
 from lambdas.dialects.native.webhook_routes import WEBHOOKS, add_webhooks
 
 logger = logging.getLogger(__name__)

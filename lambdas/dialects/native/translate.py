@@ -24,28 +24,30 @@ from lambdas.core.sources import bucket_object_of
 from lambdas.core.uploads import PartPlan
 from lambdas.core.usage import UsageDay
 from lambdas.core.webhooks import ALL_EVENTS, Delivery, WebhookEndpoint
-from lambdas.dialects.native.protocol import (
-    NativeAsset,
+from lambdas.dialects.native.requests import (
     NativeAssetRequest,
+    NativeEnhancementRequest,
+    NativeJobWebhook,
+    NativeOptions,
+    NativeS3Source,
+    NativeSource,
+    NativeUploadRequest,
+    NativeUrlSource,
+)
+from lambdas.dialects.native.views import (
+    NativeAsset,
     NativeAttempt,
     NativeAudio,
     NativeBatch,
     NativeBatchItem,
     NativeDelivery,
     NativeEnhancement,
-    NativeEnhancementRequest,
     NativeFault,
-    NativeJobWebhook,
     NativeLinks,
-    NativeOptions,
     NativePart,
     NativeProblem,
     NativeProgress,
-    NativeS3Source,
-    NativeSource,
     NativeUpload,
-    NativeUploadRequest,
-    NativeUrlSource,
     NativeUsage,
     NativeUsageDay,
     NativeWebhook,

@@ -14,16 +14,18 @@ from lambdas.dialects.common import base_url, resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json, next_link
-from lambdas.dialects.native.protocol import (
-    NativeDelivery,
-    NativeDeliveryPage,
+from lambdas.dialects.native.requests import (
     NativeSecretRequest,
-    NativeWebhook,
     NativeWebhookChanges,
-    NativeWebhookList,
     NativeWebhookRequest,
 )
 from lambdas.dialects.native.services import NativeServices
+from lambdas.dialects.native.views import (
+    NativeDelivery,
+    NativeDeliveryPage,
+    NativeWebhook,
+    NativeWebhookList,
+)
 
 Services = Callable[[], NativeServices]
 
