@@ -24,6 +24,7 @@ from gpu_container.engine.enhancer import Enhancer
 from gpu_container.engine.models import load_model
 from gpu_container.engine.pipeline import EnhanceOptions, enhance_file
 from gpu_container.engine.wet import FolderWet
+from lambdas.core.clients import DEFAULT_MAX_ACTIVE
 from lambdas.core.jobs import Job
 from scripts.adobe_api import Access, Api
 from scripts.bench_cloud import (
@@ -39,12 +40,13 @@ from scripts.bench_cloud import (
     tree_cpu_s,
     upload,
 )
+from scripts.local.paths import lane_concurrency
 
 SHORT_S = 3
 STRENGTH = 90
-WARM_UP = 5
-AT_ONCE = 5
-"""A client's jobs in hand, as by default."""
+WARM_UP = 10
+AT_ONCE = min(DEFAULT_MAX_ACTIVE, 2 * lane_concurrency())
+"""A client's jobs in hand: the default, or all the slots there are."""
 
 Call = Callable[[], Any]
 

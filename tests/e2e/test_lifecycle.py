@@ -35,18 +35,18 @@ def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(
     endpoint = webhooks.create(CreateWebhook(api.client_id, "http://127.0.0.1:9/nobody-listens")).endpoint
     asset = api.upload(recording * 12)
     running, queued, kept = (api.enhance(asset["id"], strength).json() for strength in (10, 20, 30))
-    assert "queue position" in cloud.cleartake("jobs", "show", queued["id"]).stdout
-    assert "cancelled" in cloud.cleartake("jobs", "cancel", queued["id"]).stdout
-    assert "cancelled" in cloud.cleartake("jobs", "cancel", running["id"]).stdout
+    assert "queue position" in cloud.cleartake("all-jobs", "show", queued["id"]).stdout
+    assert "cancelled" in cloud.cleartake("all-jobs", "cancel", queued["id"]).stdout
+    assert "cancelled" in cloud.cleartake("all-jobs", "cancel", running["id"]).stdout
     assert [api.finished(job)["status"] for job in (running, queued, kept)] == ["failed", "failed", "succeeded"]
     ids = {job["id"] for job in (running, queued, kept)}
     expected = {running["id"]: "cancelled", queued["id"]: "cancelled", kept["id"]: "succeeded"}
     until(lambda: outcomes(webhooks, endpoint) == expected)
     webhooks.delete(api.client_id, endpoint.id)
     assert execution_of(cloud, running) == "SUCCEEDED"
-    listed = cloud.cleartake("jobs", "list", "--client", api.client_id).stdout
+    listed = cloud.cleartake("all-jobs", "list", "--client", api.client_id).stdout
     assert all(job_id in listed for job_id in ids)
-    assert cloud.cleartake("jobs", "cancel", kept["id"], check=False).returncode == 1
+    assert cloud.cleartake("all-jobs", "cancel", kept["id"], check=False).returncode == 1
     assert "queued: 0, running: 0" in cloud.cleartake("status").stdout
 
 
