@@ -65,7 +65,9 @@ class Account:
         ends = {status: [pair for pair in known if pair[1].status is status] for status in JobStatus}
         failed = {order.name: job for order, job in ends[JobStatus.FAILED]}
         refused = [order for order in poison if order.job_id is None]
-        failures = [f"{name}: {job.error_code} {job.error_message}" for name, job in failed.items()]
+        failures = [
+            f"{name}: {job.error_code} {job.error_message} ({job.id}, {job.attempt})" for name, job in failed.items()
+        ]
         turned_away = [f"{o.name}: {o.refusal}" for o in self.orders if o.job_id is None and not o.recording.is_poison]
         cancelled = {job.id for _, job in ends[JobStatus.CANCELLED]}
         return [

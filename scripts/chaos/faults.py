@@ -22,6 +22,9 @@ MIDDLE = (1.0, 99.0)
 
 NOTICED_WITHIN_S = 180.0
 
+MAY_COST: Mapping[str, int] = {"pause-runner": 2, "refuse-writes": 2}
+"""Attempts of one job: what lasts hits the next one too. Else one."""
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -41,7 +44,7 @@ class Breaker:
 
     def do(self, fault: str) -> None:
         """Wait for the moment and break it; the cloud is whole again when this returns."""
-        victims = self._moment()
+        victims = self._moment(latest_attempt=MAX_ATTEMPTS - MAY_COST.get(fault, 1))
         told = ", ".join(f"{job.id[:8]} at {job.progress:.0f} %" for job in victims)
         self.scene.say(f"{fault}: hits {told}")
         self.victims |= {job.id for job in victims}
@@ -84,14 +87,16 @@ class Breaker:
         finally:
             order.unlink()
 
-    def _moment(self) -> list[Job]:
-        """Return the jobs that are half way through a file; none of them was hit before."""
+    def _moment(self, *, latest_attempt: int) -> list[Job]:
+        """Return the jobs that are half way through a file, when all in hand are in that attempt at most."""
         found: list[Job] = []
 
         def is_there() -> bool:
-            found[:] = [job for job in self.scene.jobs() if self._is_half_way(job)]
+            jobs = self.scene.jobs()
+            found[:] = [job for job in jobs if self._is_half_way(job)]
             # A job that every fault hits fails in the end, and rightly: it has three attempts.
-            return bool(found) and not any(job.id in self.victims for job in found)
+            is_new = not any(job.id in self.victims for job in found)
+            return bool(found) and is_new and not any(job.attempt > latest_attempt for job in jobs if _is_in_hand(job))
 
         if not self.scene.wait("a job half way through its file", is_there, MOMENT_WITHIN_S):
             raise DrillError("nothing was being worked on: the fault would have hit nobody and proved nothing")
@@ -101,7 +106,7 @@ class Breaker:
         # Where the endpoint refuses an order for a moment, a function takes it: that one is not what a fault hits.
         lane = Lane.GPU if self.scene.cloud.has_gpu else Lane.CPU
         is_running = job.status is JobStatus.RUNNING and job.lane is lane
-        return is_running and MIDDLE[0] < job.progress < MIDDLE[1] and job.attempt < MAX_ATTEMPTS
+        return is_running and MIDDLE[0] < job.progress < MIDDLE[1]
 
     def _until_changed(self, victim: Job, limit_s: float) -> None:
         def has_changed() -> bool:
@@ -114,6 +119,10 @@ class Breaker:
     def _signal_runners(self, number: signal.Signals) -> None:
         for pid in self.scene.runners():
             os.kill(pid, number)
+
+
+def _is_in_hand(job: Job) -> bool:
+    return job.status in {JobStatus.ADMITTED, JobStatus.DISPATCHED, JobStatus.RUNNING}
 
 
 FAULTS: Mapping[str, Callable[[Breaker, Job], None]] = {
