@@ -293,7 +293,10 @@ class RateCounter(Protocol):
     """Counts calls by client, class and bucket (`lambdas.core.rates`)."""
 
     def count(self, client_id: str, rate_class: RateClass, now: datetime) -> Mapping[int, int]:
-        """Count one call; return the calls by bucket, this one included, of all buckets that count together."""
+        """Count one call; return the calls by bucket, this one included, of all that count together, and of later ones.
+
+        Of two calls that are counted side by side at least one sees the other, whichever bucket each is in.
+        """
         ...
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:

@@ -28,7 +28,7 @@ from lambdas.core.clock import from_text, to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.ports import Attempt, Clock, SlotsTaken
-from lambdas.core.rates import BUCKET_S, RateClass, bucket_of, buckets_until
+from lambdas.core.rates import BUCKET_S, RateClass, bucket_of
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
 from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
@@ -436,9 +436,9 @@ class DynamoRateCounter:
         """Count one call."""
         newest = bucket_of(now)
         counts = self._add(client_id, rate_class, newest, 1)
-        era = newest // items.RATE_ERA_BUCKETS
-        if buckets_until(newest)[0] < era * items.RATE_ERA_BUCKETS:
-            counts |= _buckets(_get(self._table, items.rate_key(client_id, rate_class, era - 1)) or {})
+        # Another row only after the own one has been written: who writes there meanwhile reads this one afterwards.
+        for era in items.rate_eras_beside(newest):
+            counts |= _buckets(_get(self._table, items.rate_key(client_id, rate_class, era)) or {})
         return counts
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:

@@ -15,7 +15,7 @@ from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictErr
 from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt, SlotsTaken
-from lambdas.core.rates import RateClass, bucket_of, buckets_until
+from lambdas.core.rates import RateClass, bucket_of, oldest_counted
 from lambdas.core.routing import Lane
 from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
 
@@ -360,7 +360,11 @@ class MemoryRateCounter:
         """Count one call."""
         newest = bucket_of(now)
         self._counts[client_id, rate_class, newest] += 1
-        return {bucket: self._counts[client_id, rate_class, bucket] for bucket in buckets_until(newest)}
+        return {
+            bucket: calls
+            for (owner, kind, bucket), calls in self._counts.items()
+            if (owner, kind) == (client_id, rate_class) and bucket >= oldest_counted(newest)
+        }
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:
         """Take back a call."""

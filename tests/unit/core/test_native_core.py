@@ -14,7 +14,7 @@ from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.idempotency import IdempotencyKey, fingerprint
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.paging import from_cursor, order_of, to_cursor
-from lambdas.core.rates import RateClass
+from lambdas.core.rates import RateClass, RateExceededError
 from lambdas.core.services.authentication import KeyAuthenticator
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.listing import JobFilter, eta_s
@@ -53,6 +53,24 @@ def test_no_minute_wherever_it_lies_has_more_calls_than_the_limit(pauses_s: list
         assert sum(start <= moment < start + timedelta(minutes=1) for moment in accepted) <= LIMIT
 
 
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 25)), max_size=60))
+def test_nor_where_calls_are_counted_later_than_they_came(calls: list[tuple[float, float]]) -> None:
+    """Each is counted after a pause, by a clock that is behind."""
+    clock, counter = ManualClock(), MemoryRateCounter()
+    client = Client("c1", "acme", clock.now(), rate_limits={RateClass.NATIVE: LIMIT})
+    accepted = []
+    for pause_s, behind_s in calls:
+        clock.advance(pause_s)
+        own = ManualClock(clock.now() - timedelta(seconds=behind_s))
+        try:
+            RateLimiter(counter, own).take(client, RateClass.NATIVE)
+        except DomainError:
+            continue
+        accepted.append(own.now())
+    for start in accepted:
+        assert sum(start <= moment < start + timedelta(minutes=1) for moment in accepted) <= LIMIT
+
+
 def test_who_comes_again_when_told_is_let_in() -> None:
     clock = ManualClock()
     limiter = RateLimiter(MemoryRateCounter(), clock)
@@ -73,6 +91,20 @@ def test_a_counter_that_is_away_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(counter, "count", away)
     assert RateLimiter(counter, clock).take(Client("c1", "acme", clock.now()), RateClass.NATIVE) is None
+
+
+def test_a_call_too_many_is_refused_also_where_it_stays_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter, clock = MemoryRateCounter(), ManualClock()
+    client = Client("c1", "acme", clock.now(), rate_limits={RateClass.NATIVE: 1})
+
+    def away(*_: object) -> None:
+        raise TransientError("the table is away")
+
+    monkeypatch.setattr(counter, "discount", away)
+    limiter = RateLimiter(counter, clock)
+    assert limiter.take(client, RateClass.NATIVE) is not None
+    with pytest.raises(RateExceededError):
+        limiter.take(client, RateClass.NATIVE)
 
 
 @given(st.text(max_size=40))
