@@ -335,10 +335,11 @@ def retry_after_s(value: str | None, *, now: datetime) -> float:
         return min(float(text), MAX_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        asked_s = (aware - now).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+    return min(max(asked_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _event(event_type: EventType, occurred_at: datetime, data: Mapping[str, object], *, about: str) -> WebhookEvent:

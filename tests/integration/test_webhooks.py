@@ -11,10 +11,12 @@ from standardwebhooks import Webhook
 
 from lambdas import bootstrap
 from lambdas.core.errors import TransientError
+from lambdas.core.services.deliveries import DeliveryService
 from lambdas.core.services.webhooks import CreateWebhook, WebhookService
+from lambdas.core.webhook_ports import DeliveryRef
 from lambdas.core.webhooks import DeliveryStatus, WebhookEndpoint
 from lambdas.entrypoints import deliver, webhook
-from lambdas.entrypoints.deliver import MAX_POSTPONED_S, seconds_of
+from lambdas.entrypoints.deliver import MAX_DELAY_S, seconds_of
 from tests.integration.cloud import BASE_URL, Cloud, Context
 from tests.integration.test_flow import enhance, upload
 from tests.ports.conftest import TABLE
@@ -160,6 +162,42 @@ def test_one_clients_dead_receiver_keeps_nobody_waiting(telling: Telling, caller
     assert telling.statuses(alive) == [DeliveryStatus.DELIVERED]
 
 
+def test_what_waits_for_its_next_attempt_is_no_message_in_flight(telling: Telling, caller: dict[str, str]) -> None:
+    """Of those the queue takes a number that one client with many dead receivers reaches, for all the others too."""
+    with receiver(answers(503)) as server:
+        endpoint, _ = subscribe(telling, caller, server)
+        finished_job(telling.cloud, caller)
+        telling.announce()
+        telling.deliver()
+    names = ["ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+    found = boto3.client("sqs").get_queue_attributes(QueueUrl=telling.queue_url, AttributeNames=names)["Attributes"]
+    assert [found[name] for name in names] == ["0", "1"]
+    assert telling.statuses(endpoint) == [DeliveryStatus.PENDING]
+
+
+def test_what_breaks_one_delivery_leaves_the_others_of_its_batch_alone(
+    telling: Telling, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = DeliveryService.deliver
+
+    def deliver_or_break(service: DeliveryService, ref: DeliveryRef) -> float | None:
+        if ref.endpoint_id == broken.id:
+            raise OverflowError("a header that nobody has thought of")
+        return attempt(service, ref)
+
+    monkeypatch.setattr(DeliveryService, "deliver", deliver_or_break)
+    with receiver(answers(204)) as server:
+        broken, _ = subscribe(telling, caller, server)
+        alive, _ = subscribe(telling, caller, server)
+        finished_job(telling.cloud, caller)
+        telling.announce()
+        boto3.client("sqs").send_message(QueueUrl=telling.queue_url, MessageBody="no delivery at all")
+        assert telling.deliver() == 3
+    assert telling.statuses(broken) == [DeliveryStatus.PENDING]
+    assert telling.statuses(alive) == [DeliveryStatus.DELIVERED]
+    assert telling.left(telling.queue_url) == 2
+
+
 def test_our_own_trouble_costs_no_attempt(
     telling: Telling, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,8 +255,8 @@ def test_no_secret_lies_in_the_table(telling: Telling, caller: dict[str, str]) -
     assert secret.removeprefix("whsec_") not in rows
 
 
-@pytest.mark.parametrize(("wait_s", "seconds"), [(0.2, 1), (4.01, 5), (60, 60), (86_400, MAX_POSTPONED_S)])
-def test_the_queue_never_hides_a_message_too_short(wait_s: float, seconds: int) -> None:
+@pytest.mark.parametrize(("wait_s", "seconds"), [(0.2, 1), (4.01, 5), (60, 60), (86_400, MAX_DELAY_S)])
+def test_the_queue_never_delays_a_message_too_little(wait_s: float, seconds: int) -> None:
     assert seconds_of(wait_s) == seconds
 
 

@@ -52,9 +52,15 @@ class Queue:
 
 @pytest.fixture
 def queue(port_kind: str) -> Queue:
+    waiting: Callable[[], int]
     if port_kind == "memory":
         fake = in_memory.MemoryDeliveryQueue()
-        return Queue(fake, lambda: [asdict(ref) for ref in fake.sent], lambda: [asdict(ref) for ref in fake.buried])
+        return Queue(
+            fake,
+            lambda: [asdict(ref) for ref in fake.sent],
+            lambda: [asdict(ref) for ref in fake.buried],
+            lambda: len([delay_s for delay_s in fake.delays_s if delay_s]),
+        )
     client = boto3.client("sqs")
     urls = [client.create_queue(QueueName=name)["QueueUrl"] for name in ("deliveries", "dead")]
 
@@ -62,7 +68,12 @@ def queue(port_kind: str) -> Queue:
         found = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in found]
 
-    return Queue(on_aws.SqsDeliveryQueue(client, *urls), lambda: waiting(urls[0]), lambda: waiting(urls[1]))
+    def delayed() -> int:
+        name = "ApproximateNumberOfMessagesDelayed"
+        return int(client.get_queue_attributes(QueueUrl=urls[0], AttributeNames=[name])["Attributes"][name])  # type: ignore[list-item]
+
+    port = on_aws.SqsDeliveryQueue(client, *urls)
+    return Queue(port, lambda: waiting(urls[0]), lambda: waiting(urls[1]), delayed)
 
 
 @pytest.fixture
@@ -217,3 +228,8 @@ def test_the_log_and_the_endpoint_of_a_job_expire_and_no_other(aws: None) -> Non
     assert rows == {"E#e1": None, "J#j1": expires, "D#e1#msg_1": expires}
     assert {row["pk"] for row in table.scan()["Items"]} == {"W#c1"}
     assert table.name == TABLE
+def test_a_delivery_can_wait_in_the_queue(queue: Queue) -> None:
+    queue.port.send(DeliveryRef("c1", "e1", "msg_1"), delay_s=1)
+    assert queue.waiting() == 1
+
+

@@ -87,18 +87,20 @@ class MemoryDeliveryStore:
 
 @dataclass
 class MemoryDeliveryQueue:
-    """Remembers what was sent and what was buried."""
+    """Remembers what was sent, by how much that was delayed, and what was buried."""
 
     sent: list[DeliveryRef] = field(default_factory=list)
     buried: list[DeliveryRef] = field(default_factory=list)
 
-    def send(self, ref: DeliveryRef) -> None:
+    def send(self, ref: DeliveryRef, *, delay_s: int = 0) -> None:
         """Remember."""
+    delays_s: list[int] = field(default_factory=list)
         self.sent.append(ref)
 
     def bury(self, ref: DeliveryRef) -> None:
         """Remember."""
         self.buried.append(ref)
+        self.delays_s.append(delay_s)
 
 
 class MemorySecretSealer:

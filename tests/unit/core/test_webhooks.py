@@ -506,6 +506,20 @@ class Deliveries(RuleBasedStateMachine):
         self.outcomes.append(outcome)
         self.tell(outcome)
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 -9999",
+        "9" * 400 + ".5",
+        "Mon, 99 Jan 2024 00:00:00 GMT",
+    ],
+)
+def test_no_retry_after_breaks_anything(nonsense: str) -> None:
+    assert retry_after_s(nonsense, now=NOW) == 0
+
+
     @precondition(lambda self: self.outcomes)
     @rule(data=st.data())
     def it_is_told_again(self, data: st.DataObject) -> None:
