@@ -83,7 +83,7 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
     """Every attempt of the schedule was made in vain."""
     DISCARDED = "discarded"
-    """The endpoint was disabled or deleted meanwhile."""
+    """The endpoint was disabled when the event came, or disabled or deleted meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ class WebhookEndpoint:
         """True while it is told anything at all."""
         return self.disabled_reason is None
 
-    def wants(self, event_type: EventType) -> bool:
-        """Tell whether it is to be told of such an event."""
-        return self.is_enabled and (self.event_types is None or event_type in self.event_types)
+    def subscribes_to(self, event_type: EventType) -> bool:
+        """Tell whether it is to be told of such an event, while it is told anything."""
+        return self.event_types is None or event_type in self.event_types
 
     def with_secret(self, secret: SealedSecret, *, keep_previous: bool = True) -> "WebhookEndpoint":
         """Add a secret; the one before it goes on signing, unless it is known to others."""
