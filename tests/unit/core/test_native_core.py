@@ -1,5 +1,6 @@
 """Rates, pages, keys, progress: the core of what the native API adds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -130,6 +131,22 @@ def test_pages_lose_and_repeat_nothing_while_jobs_change(world: World, client: C
         if cursor is None:
             break
     assert seen == made[::-1]
+
+
+def test_a_job_that_goes_on_while_a_list_is_read_is_in_it_once(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, read = world.queued_job(client.id), world.jobs.newest
+
+    def newest(client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
+        found = read(client_id, status, limit=limit, before=before)
+        if status is JobStatus.QUEUED:
+            assert world.admission.admit([client_id]) == 1
+        return found
+
+    monkeypatch.setattr(world.jobs, "newest", newest)
+    (listed,) = world.listing.page(client.id, JobFilter(), limit=10).items
+    assert (listed.id, listed.status) == (job.id, JobStatus.ADMITTED)
 
 
 def test_lists_keep_to_their_times_and_recordings(world: World, client: Client) -> None:
