@@ -114,7 +114,8 @@ class EnhancementService:
         """
         asset = existing_asset(self.assets, client_id, asset_id)
         if asset.is_waiting:
-            raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED)
+            # It passes by itself: the bytes may be there already and are being looked at.
+            raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED, retryable=True)
         if asset.status is AssetStatus.INVALID or self.retention.is_over(asset.updated_at, now=self.clock.now()):
             raise DomainError(DomainErrorCode.ASSET_NOT_ENHANCEABLE)
         job = self._job(asset, wish, JobStatus.QUEUED)
