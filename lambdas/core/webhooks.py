@@ -105,10 +105,13 @@ class WebhookEndpoint:
     secrets
         At most `MAX_SECRETS`, the newest last; all of them sign.
     is_of_job
-        True for the address that was given with a single job: its id is the job's, and it is not listed.
+        True for the address that was given with a single job: its id is the job's, it is stored together with the
+        job, and it is not listed.
     base_url
         Where the API was reached when the endpoint was made: what links in its events begin with. Empty for endpoints
         from before there was one, whose links stay relative.
+    request_sha256
+        Of the request that made it, where the client gave an idempotency key; a single job's has its job's.
     version
         Counts writes; every write is conditional on it.
     """
@@ -125,6 +128,7 @@ class WebhookEndpoint:
     disabled_at: datetime | None = None
     is_of_job: bool = False
     base_url: str = ""
+    request_sha256: str | None = None
     version: int = 1
 
     @property
@@ -140,6 +144,15 @@ class WebhookEndpoint:
         """Add a secret; the one before it goes on signing, unless it is known to others."""
         kept = (*self.secrets, secret)[-MAX_SECRETS:] if keep_previous else (secret,)
         return replace(self, secrets=kept, updated_at=secret.created_at)
+
+    @property
+    def is_as_made(self) -> bool:
+        """True until it is changed: by its client, or because its receiver fails."""
+        return self.updated_at == self.created_at
+
+    def shown_again(self, secret: SealedSecret) -> "WebhookEndpoint":
+        """Let a secret of a repeated request sign beside the first one, in the place of an earlier repetition's."""
+        return replace(self, secrets=(*self.secrets[:1], secret))
 
     def disabled(self, reason: DisabledReason, now: datetime) -> "WebhookEndpoint":
         """Return the endpoint as it is while it is told nothing."""

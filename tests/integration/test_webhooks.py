@@ -309,10 +309,23 @@ def test_one_enhancement_may_have_a_webhook_of_its_own(telling: Telling, caller:
         headers = caller | {"Idempotency-Key": "k"}
         made = cloud.call("POST", "/v1/enhancements", body, headers=headers).body
         again = cloud.call("POST", "/v1/enhancements", body, headers=headers).body
-        assert (again["id"], again["webhook_secret"]) == (made["id"], None)
+        assert again["id"] == made["id"]
         cloud.drain()
         telling.announce()
         telling.deliver()
     (head,) = server.heads
     (delivery,) = telling.service.list_deliveries(caller["x-api-key"], made["id"])
-    assert Webhook(made["webhook_secret"]).verify(delivery.payload, headers_of(head))["data"]
+    for answer in (made, again):
+        assert Webhook(answer["webhook_secret"]).verify(delivery.payload, headers_of(head))["data"]
+
+
+def test_a_webhook_that_is_asked_for_again_is_the_same_one(telling: Telling, caller: dict[str, str]) -> None:
+    cloud, body = telling.cloud, {"url": "https://93.184.216.34/hook"}
+    headers = caller | {"Idempotency-Key": "k"}
+    first, again = (cloud.call("POST", "/v1/webhooks", body, headers=headers) for _ in range(2))
+    assert (first.status, again.status) == (201, 201)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert [one["id"] for one in native(cloud, caller, "GET", "").body["items"]] == [first.body["id"]]
+    assert None not in {first.body["secret"], again.body["secret"]}
+    other = cloud.call("POST", "/v1/webhooks", body | {"description": "other"}, headers=headers)
+    assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")

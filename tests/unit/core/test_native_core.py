@@ -199,7 +199,7 @@ def test_a_request_that_died_half_way_is_made_whole_by_its_repetition(
 ) -> None:
     wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "f"))
 
-    def dies(_: Job) -> None:
+    def dies(*_: object) -> None:
         raise TransientError("the table is away")
 
     with monkeypatch.context() as patched:
