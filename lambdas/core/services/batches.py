@@ -14,7 +14,7 @@ from lambdas.core.services.submission import JobWebhook, Source, SubmissionServi
 
 @dataclass(frozen=True)
 class BatchView:
-    """A batch with its jobs and, in the answer that made it, all that was made with them, by job's id."""
+    """A batch with its jobs and, in an answer to who made it, what was made with them, by job's id."""
 
     batch: Batch
     jobs: Mapping[str, Job]
@@ -85,17 +85,16 @@ class BatchService:
 
     def _again(self, batch: Batch, wished: Sequence[BatchWish]) -> BatchView:
         """Ask anew only for what has a job and is answered with more than that: nothing new comes of it."""
-        jobs = self._seen(batch).jobs
-        made = []
+        view, made = self._seen(batch), []
         for item, wish in zip(batch.items, wished, strict=True):
-            job = jobs.get(item.job_id or "")
+            job = view.jobs.get(item.job_id or "")
             if job is not None and (wish.webhook is not None or job.status is JobStatus.WAITING_FOR_UPLOAD):
                 made.append(self._made_before(batch.client_id, wish))
-        return self._seen(batch, made)
+        return replace(view, made=_by_job(made))
 
     def _seen(self, batch: Batch, made: Iterable[Submitted | None] = ()) -> BatchView:
         jobs = self.jobs.many(batch.client_id, [item.job_id for item in batch.items if item.job_id])
-        return BatchView(batch, jobs, {one.job.id: one for one in made if one})
+        return BatchView(batch, jobs, _by_job(made))
 
     def _submit(self, client_id: str, item: BatchWish) -> tuple[BatchItem, Submitted | None]:
         try:
@@ -120,6 +119,10 @@ class BatchService:
         except VersionConflictError:
             return self.batches.get(batch.client_id, batch.id) or batch
         return batch
+
+
+def _by_job(made: Iterable[Submitted | None]) -> Mapping[str, Submitted]:
+    return {one.job.id: one for one in made if one}
 
 
 def _key_of_item(key: IdempotencyKey, at: int) -> IdempotencyKey:
