@@ -427,9 +427,9 @@ def delivery_service() -> DeliveryService:
 
 
 @lru_cache
-def waiting_deliveries() -> SqsDelivery:
-    """Wire the queue of deliveries as its consumer sees it."""
-    return SqsDelivery(boto3.client("sqs", config=RETRIES), DeliverSettings.read(os.environ).delivery_queue_url)
+def deliveries() -> SqsDeliveryQueue:
+    """Wire the queue of deliveries, for what is to be attempted again."""
+    return _deliveries(DeliverSettings.read(os.environ).delivery_queue_url)
 
 
 @lru_cache

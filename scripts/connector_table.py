@@ -59,7 +59,7 @@ OPERATIONS: tuple[Shown, ...] = (
         "When an enhancement is finished",
         "Starts a flow when an enhancement has succeeded, failed or been cancelled.",
         visibility="important",
-        hidden=("description", "secret"),
+        hidden=("idempotency-key", "description", "secret"),
         defaults={"events": ["enhancement.succeeded", "enhancement.failed", "enhancement.cancelled"]},
         is_trigger=True,
     ),

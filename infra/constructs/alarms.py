@@ -24,8 +24,8 @@ _FIVE_MINUTES = Duration.minutes(5)
 _OLDEST_QUEUED_S = 15 * 60
 _NO_CAPACITY_MINUTES = 20
 _GPU_UP_HOURS = 6
-_WAITING_DELIVERIES = 100_000
-"""SQS hides 120,000 messages of a queue at most; then nobody is told anything any more."""
+_LATE_DELIVERY_S = 30 * 60
+"""A message is delayed for a quarter of an hour at most; whatever is older waits for somebody to take it."""
 _SERVER_ERROR_RATE = 0.01
 _LATENCY_P95_MS = 3000
 
@@ -65,9 +65,9 @@ class Alarms(Construct):
         self._add("OldestQueued", "An admission waits for more than 15 minutes", metric, _OLDEST_QUEUED_S)
 
     def watch_deliveries(self, queue: sqs.IQueue) -> None:
-        """Tell when so many webhooks wait for their next attempt that there will soon be no room for new ones."""
-        metric = queue.metric_approximate_number_of_messages_not_visible(period=_FIVE_MINUTES)
-        self._add("WaitingDeliveries", "The queue of webhooks is nearly full", metric, _WAITING_DELIVERIES)
+        """Tell when webhooks are due that nobody sends."""
+        metric = queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES)
+        self._add("LateDeliveries", "A webhook has been due for a quarter of an hour", metric, _LATE_DELIVERY_S)
 
     def watch_api(self, api: apigateway.RestApi) -> None:
         """Tell when clients get server errors or wait."""

@@ -89,5 +89,9 @@ class Webhooks(Construct):
             )
         )
         return function.allow(
-            grants.webhook_rows(table), grants.key_use(key, "kms:Decrypt"), grants.queue_send(self.dead_letters)
+            grants.webhook_rows(table),
+            grants.key_use(key, "kms:Decrypt"),
+            # What is to be attempted again is sent anew.
+            grants.queue_send(self.queue),
+            grants.queue_send(self.dead_letters),
         )

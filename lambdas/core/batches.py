@@ -8,7 +8,14 @@ MAX_ITEMS = 100
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One item in the order of the request: the job that was made of it, or why there is none."""
+    """One item in the order of the request: the job that was made of it, or why there is none.
+
+    Attributes
+    ----------
+    job_id
+        What its job is called, whether there is one or not: the same request sent twice at once may have an item
+        refused here and accepted there, and then it is accepted. Refused items of earlier releases have none.
+    """
 
     job_id: str | None = None
     error_code: str | None = None

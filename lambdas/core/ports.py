@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gpu_container.contract import AccessGrant, ProgressKey, WorkOrder, WorkResult
 from lambdas.core.access import Tags
@@ -16,6 +16,9 @@ from lambdas.core.rates import RateClass
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import ArrivedPart, MultipartUpload
 from lambdas.core.usage import UsageDay
+
+if TYPE_CHECKING:
+    from lambdas.core.webhooks import WebhookEndpoint
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ class JobRepository(Protocol):
     writes all or nothing.
     """
 
-    def add(self, job: Job) -> None:
-        """Store a new job, and queue it unless it waits for its upload.
+    def add(self, job: Job, webhook: "WebhookEndpoint | None" = None) -> None:
+        """Store a new job, with where its end is to be told, and queue it unless it waits for its upload.
 
         Raises
         ------
@@ -293,7 +296,10 @@ class RateCounter(Protocol):
     """Counts calls by client, class and bucket (`lambdas.core.rates`)."""
 
     def count(self, client_id: str, rate_class: RateClass, now: datetime) -> Mapping[int, int]:
-        """Count one call; return the calls by bucket, this one included, of all buckets that count together."""
+        """Count one call; return the calls by bucket, this one included, of all that count together, and of later ones.
+
+        Of two calls that are counted side by side at least one sees the other, whichever bucket each is in.
+        """
         ...
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:

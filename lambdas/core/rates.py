@@ -2,7 +2,8 @@
 
 Calls are counted in short buckets. A call is let through if with it the buckets that a minute can touch hold no more
 than the limit: their span is up to one bucket longer than a minute, so the limit holds for every minute, not only for
-those on the clock.
+those on the clock. Later buckets count as well: clocks differ, and a call may be counted after one that came later, but
+of two calls one always sees the other.
 """
 
 from collections.abc import Mapping
@@ -69,16 +70,16 @@ def bucket_of(moment: datetime) -> int:
     return int(moment.timestamp()) // BUCKET_S
 
 
-def buckets_until(newest: int) -> range:
-    """Return the buckets that count together with the newest one."""
-    return range(newest - BUCKETS + 1, newest + 1)
+def oldest_counted(newest: int) -> int:
+    """Return the oldest of the buckets that count together with ``newest``."""
+    return newest - BUCKETS + 1
 
 
 def judge(counts: Mapping[int, int], *, limit: int, now: datetime) -> RateState:
     """Judge a call that is counted in ``counts`` (calls by bucket) already."""
     newest = bucket_of(now)
-    used = sum(counts.get(bucket, 0) for bucket in buckets_until(newest))
-    oldest = next((bucket for bucket in buckets_until(newest) if counts.get(bucket, 0) > 0), newest)
+    counted = {bucket: calls for bucket, calls in counts.items() if bucket >= oldest_counted(newest) and calls > 0}
+    used, oldest = sum(counted.values()), min(counted, default=newest)
     free_at_s = (oldest + BUCKETS) * BUCKET_S
     reset_s = max(1, free_at_s - int(now.timestamp()))
     return RateState(limit=limit, remaining=max(0, limit - used), reset_s=reset_s, is_allowed=used <= limit)

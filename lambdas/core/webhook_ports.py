@@ -80,8 +80,8 @@ class DeliveryStore(Protocol):
 class DeliveryQueue(Protocol):
     """Wakes the sender for one delivery."""
 
-    def send(self, ref: DeliveryRef) -> None:
-        """Have the delivery attempted; the same may be asked for more than once."""
+    def send(self, ref: DeliveryRef, *, delay_s: int = 0) -> None:
+        """Have the delivery attempted, after ``delay_s`` (at most 900); the same may be asked for more than once."""
         ...
 
     def bury(self, ref: DeliveryRef) -> None:

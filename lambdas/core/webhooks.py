@@ -83,7 +83,7 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
     """Every attempt of the schedule was made in vain."""
     DISCARDED = "discarded"
-    """The endpoint was disabled or deleted meanwhile."""
+    """The endpoint was disabled when the event came, or disabled or deleted meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,13 @@ class WebhookEndpoint:
     secrets
         At most `MAX_SECRETS`, the newest last; all of them sign.
     is_of_job
-        True for the address that was given with a single job: its id is the job's, and it is not listed.
+        True for the address that was given with a single job: its id is the job's, it is stored together with the
+        job, and it is not listed.
     base_url
         Where the API was reached when the endpoint was made: what links in its events begin with. Empty for endpoints
         from before there was one, whose links stay relative.
+    request_sha256
+        Of the request that made it, where the client gave an idempotency key; a single job's has its job's.
     version
         Counts writes; every write is conditional on it.
     """
@@ -125,6 +128,7 @@ class WebhookEndpoint:
     disabled_at: datetime | None = None
     is_of_job: bool = False
     base_url: str = ""
+    request_sha256: str | None = None
     version: int = 1
 
     @property
@@ -132,14 +136,23 @@ class WebhookEndpoint:
         """True while it is told anything at all."""
         return self.disabled_reason is None
 
-    def wants(self, event_type: EventType) -> bool:
-        """Tell whether it is to be told of such an event."""
-        return self.is_enabled and (self.event_types is None or event_type in self.event_types)
+    def subscribes_to(self, event_type: EventType) -> bool:
+        """Tell whether it is to be told of such an event, while it is told anything."""
+        return self.event_types is None or event_type in self.event_types
 
     def with_secret(self, secret: SealedSecret, *, keep_previous: bool = True) -> "WebhookEndpoint":
         """Add a secret; the one before it goes on signing, unless it is known to others."""
         kept = (*self.secrets, secret)[-MAX_SECRETS:] if keep_previous else (secret,)
         return replace(self, secrets=kept, updated_at=secret.created_at)
+
+    @property
+    def is_as_made(self) -> bool:
+        """True until it is changed: by its client, or because its receiver fails."""
+        return self.updated_at == self.created_at
+
+    def shown_again(self, secret: SealedSecret) -> "WebhookEndpoint":
+        """Let a secret of a repeated request sign beside the first one, in the place of an earlier repetition's."""
+        return replace(self, secrets=(*self.secrets[:1], secret))
 
     def disabled(self, reason: DisabledReason, now: datetime) -> "WebhookEndpoint":
         """Return the endpoint as it is while it is told nothing."""
@@ -335,10 +348,11 @@ def retry_after_s(value: str | None, *, now: datetime) -> float:
         return min(float(text), MAX_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        asked_s = (aware - now).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+    return min(max(asked_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _event(event_type: EventType, occurred_at: datetime, data: Mapping[str, object], *, about: str) -> WebhookEvent:

@@ -10,6 +10,8 @@ from lambdas.core.errors import DomainError
 from lambdas.core.rates import RateClass
 from lambdas.core.services.clients import ClientAdministration
 
+MAX_ACTIVE, MAX_QUEUED = "max-active", "max-queued"
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
@@ -21,10 +23,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     create.add_argument("--max-active", type=int, default=DEFAULT_MAX_ACTIVE, help="jobs at once; 1 is Adobe's way")
     create.add_argument("--max-queued", type=int, default=DEFAULT_MAX_QUEUED, help="jobs that may wait")
     create.add_argument("--api-key", action="store_true", help="let a secret in a header be enough")
-    limit = actions.add_parser("limit", help="give a client a rate of its own")
+    limit = actions.add_parser("limit", help="give a client limits of its own: calls in a minute, jobs at once")
     limit.add_argument("client_id")
-    limit.add_argument("rate_class", choices=[rate_class.value for rate_class in RateClass])
-    limit.add_argument("calls_per_minute", type=int)
+    limit.add_argument("limit", choices=[*(rate_class.value for rate_class in RateClass), MAX_ACTIVE, MAX_QUEUED])
+    limit.add_argument("count", type=int)
     actions.add_parser("list", help="show all clients")
     for action, text in (
         ("rotate", "make a second secret; the newest two are valid"),
@@ -58,9 +60,7 @@ def _act(administration: ClientAdministration, arguments: argparse.Namespace) ->
             print(f"api_key       {client.id}.{secret}\n" if client.takes_api_keys else "")
             print("The secret is shown only now.")
         case "limit":
-            rate_class = RateClass(arguments.rate_class)
-            administration.set_rate_limit(arguments.client_id, rate_class, arguments.calls_per_minute)
-            print(f"{arguments.client_id} {rate_class} {arguments.calls_per_minute} calls in a minute")
+            print(_limit(administration, arguments.client_id, arguments.limit, arguments.count))
         case "list":
             for client in administration.clients.all():
                 print(_line(client))
@@ -70,6 +70,18 @@ def _act(administration: ClientAdministration, arguments: argparse.Namespace) ->
             administration.set_disabled(arguments.client_id, disabled=arguments.action == "disable")
             print(f"{arguments.client_id} {arguments.action}d")
     return 0
+
+
+def _limit(administration: ClientAdministration, client_id: str, limit: str, count: int) -> str:
+    """Set one limit and say which."""
+    if limit == MAX_ACTIVE:
+        administration.set_slots(client_id, max_active=count)
+        return f"{client_id} {count} jobs at once"
+    if limit == MAX_QUEUED:
+        administration.set_slots(client_id, max_queued=count)
+        return f"{client_id} {count} jobs that may wait"
+    administration.set_rate_limit(client_id, RateClass(limit), count)
+    return f"{client_id} {limit} {count} calls in a minute"
 
 
 def _line(client: Client) -> str:

@@ -183,7 +183,7 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
 @pytest.mark.parametrize(
     ("queue", "senders"),
     [
-        ("DeliveryQueue", {"Webhook"} | TELLING),
+        ("DeliveryQueue", {"Webhook", "Deliver"} | TELLING),
         ("FailureQueue", {"Fetch"}),
         ("FetchQueue", FETCHING),
         ("DeliveryDeadLetters", {"Deliver"}),

@@ -104,6 +104,32 @@ def test_the_same_key_makes_nothing_new(cloud: Cloud, caller: dict[str, str]) ->
     assert len(cloud.call("GET", "/v1/enhancements", headers=caller).body["items"]) == 1
 
 
+def test_who_comes_before_the_recording_is_told_to_come_again(cloud: Cloud, caller: dict[str, str]) -> None:
+    """Its bytes may be there and be looked at: one by one, and in a batch."""
+    asset = cloud.call("POST", "/v1/assets", UPLOAD, headers=caller).body
+    body = {"source": {"asset_id": asset["id"]}, "strength": 80}
+    early = enhance(cloud, caller, **body)
+    assert (early.status, early.body["code"], early.body["retryable"]) == (409, "asset_not_uploaded", True)
+    assert int(early.headers["Retry-After"]) > 0
+    (item,) = cloud.call("POST", "/v1/batches", {"items": [body]}, headers=caller).body["items"]
+    assert (item["error"]["code"], item["error"]["retryable"]) == ("asset_not_uploaded", True)
+    send(cloud, caller, {"upload": asset["upload"], "asset_id": asset["id"]})
+    assert enhance(cloud, caller, **body).status == 202
+
+
+def test_a_batch_sent_again_makes_nothing_of_what_was_refused(cloud: Cloud, caller: dict[str, str]) -> None:
+    asset = cloud.call("POST", "/v1/assets", UPLOAD, headers=caller).body
+    items = [{"source": {"upload": UPLOAD}, "strength": 10}, {"source": {"asset_id": asset["id"]}, "strength": 20}]
+    headers = caller | {"Idempotency-Key": "b2"}
+    first = cloud.call("POST", "/v1/batches", {"items": items}, headers=headers).body
+    send(cloud, caller, {"upload": asset["upload"], "asset_id": asset["id"]})
+    again = cloud.call("POST", "/v1/batches", {"items": items}, headers=headers).body
+    assert again["counts"] == first["counts"] == {"waiting_for_upload": 1, "refused": 1}
+    made = [one["id"] for one in cloud.call("GET", "/v1/enhancements", headers=caller).body["items"]]
+    assert made == [first["items"][0]["enhancement"]["id"]]
+    send(cloud, caller, again["items"][0]["enhancement"])
+
+
 def test_cancel_before_and_after_the_upload(cloud: Cloud, caller: dict[str, str]) -> None:
     early, late = enhance(cloud, caller).body, enhance(cloud, caller).body
     send(cloud, caller, late)

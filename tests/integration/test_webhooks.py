@@ -11,10 +11,12 @@ from standardwebhooks import Webhook
 
 from lambdas import bootstrap
 from lambdas.core.errors import TransientError
+from lambdas.core.services.deliveries import DeliveryService
 from lambdas.core.services.webhooks import CreateWebhook, WebhookService
+from lambdas.core.webhook_ports import DeliveryRef
 from lambdas.core.webhooks import DeliveryStatus, WebhookEndpoint
 from lambdas.entrypoints import deliver, webhook
-from lambdas.entrypoints.deliver import MAX_POSTPONED_S, seconds_of
+from lambdas.entrypoints.deliver import MAX_DELAY_S, seconds_of
 from tests.integration.cloud import BASE_URL, Cloud, Context
 from tests.integration.test_flow import enhance, upload
 from tests.ports.conftest import TABLE
@@ -160,6 +162,42 @@ def test_one_clients_dead_receiver_keeps_nobody_waiting(telling: Telling, caller
     assert telling.statuses(alive) == [DeliveryStatus.DELIVERED]
 
 
+def test_what_waits_for_its_next_attempt_is_no_message_in_flight(telling: Telling, caller: dict[str, str]) -> None:
+    """Of those the queue takes a number that one client with many dead receivers reaches, for all the others too."""
+    with receiver(answers(503)) as server:
+        endpoint, _ = subscribe(telling, caller, server)
+        finished_job(telling.cloud, caller)
+        telling.announce()
+        telling.deliver()
+    names = ["ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+    found = boto3.client("sqs").get_queue_attributes(QueueUrl=telling.queue_url, AttributeNames=names)["Attributes"]
+    assert [found[name] for name in names] == ["0", "1"]
+    assert telling.statuses(endpoint) == [DeliveryStatus.PENDING]
+
+
+def test_what_breaks_one_delivery_leaves_the_others_of_its_batch_alone(
+    telling: Telling, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = DeliveryService.deliver
+
+    def deliver_or_break(service: DeliveryService, ref: DeliveryRef) -> float | None:
+        if ref.endpoint_id == broken.id:
+            raise OverflowError("a header that nobody has thought of")
+        return attempt(service, ref)
+
+    monkeypatch.setattr(DeliveryService, "deliver", deliver_or_break)
+    with receiver(answers(204)) as server:
+        broken, _ = subscribe(telling, caller, server)
+        alive, _ = subscribe(telling, caller, server)
+        finished_job(telling.cloud, caller)
+        telling.announce()
+        boto3.client("sqs").send_message(QueueUrl=telling.queue_url, MessageBody="no delivery at all")
+        assert telling.deliver() == 3
+    assert telling.statuses(broken) == [DeliveryStatus.PENDING]
+    assert telling.statuses(alive) == [DeliveryStatus.DELIVERED]
+    assert telling.left(telling.queue_url) == 2
+
+
 def test_our_own_trouble_costs_no_attempt(
     telling: Telling, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,8 +255,8 @@ def test_no_secret_lies_in_the_table(telling: Telling, caller: dict[str, str]) -
     assert secret.removeprefix("whsec_") not in rows
 
 
-@pytest.mark.parametrize(("wait_s", "seconds"), [(0.2, 1), (4.01, 5), (60, 60), (86_400, MAX_POSTPONED_S)])
-def test_the_queue_never_hides_a_message_too_short(wait_s: float, seconds: int) -> None:
+@pytest.mark.parametrize(("wait_s", "seconds"), [(0.2, 1), (4.01, 5), (60, 60), (86_400, MAX_DELAY_S)])
+def test_the_queue_never_delays_a_message_too_little(wait_s: float, seconds: int) -> None:
     assert seconds_of(wait_s) == seconds
 
 
@@ -271,10 +309,23 @@ def test_one_enhancement_may_have_a_webhook_of_its_own(telling: Telling, caller:
         headers = caller | {"Idempotency-Key": "k"}
         made = cloud.call("POST", "/v1/enhancements", body, headers=headers).body
         again = cloud.call("POST", "/v1/enhancements", body, headers=headers).body
-        assert (again["id"], again["webhook_secret"]) == (made["id"], None)
+        assert again["id"] == made["id"]
         cloud.drain()
         telling.announce()
         telling.deliver()
     (head,) = server.heads
     (delivery,) = telling.service.list_deliveries(caller["x-api-key"], made["id"])
-    assert Webhook(made["webhook_secret"]).verify(delivery.payload, headers_of(head))["data"]
+    for answer in (made, again):
+        assert Webhook(answer["webhook_secret"]).verify(delivery.payload, headers_of(head))["data"]
+
+
+def test_a_webhook_that_is_asked_for_again_is_the_same_one(telling: Telling, caller: dict[str, str]) -> None:
+    cloud, body = telling.cloud, {"url": "https://93.184.216.34/hook"}
+    headers = caller | {"Idempotency-Key": "k"}
+    first, again = (cloud.call("POST", "/v1/webhooks", body, headers=headers) for _ in range(2))
+    assert (first.status, again.status) == (201, 201)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert [one["id"] for one in native(cloud, caller, "GET", "").body["items"]] == [first.body["id"]]
+    assert None not in {first.body["secret"], again.body["secret"]}
+    other = cloud.call("POST", "/v1/webhooks", body | {"description": "other"}, headers=headers)
+    assert (other.status, other.body["code"]) == (422, "idempotency_mismatch")

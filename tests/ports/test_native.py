@@ -176,6 +176,15 @@ class TestRates:
             counts = rates.count("c1", RateClass.NATIVE, after)
             assert judge(counts, limit=2, now=after).remaining == 0
 
+    def test_of_two_calls_one_sees_the_other_also_where_the_earlier_is_counted_last(self, rates: RateCounter) -> None:
+        """By clocks that differ, or on the way: at every border of two buckets of ten minutes, two rows' included."""
+        border = NOW.replace(microsecond=0) - timedelta(seconds=NOW.timestamp() % BUCKET_S // 1)
+        for step in range(0, 600, BUCKET_S):
+            later = border + timedelta(days=1, seconds=step * BUCKETS * 2)
+            earlier = later - timedelta(milliseconds=2)
+            rates.count("c1", RateClass.NATIVE, later)
+            assert not judge(rates.count("c1", RateClass.NATIVE, earlier), limit=1, now=earlier).is_allowed
+
     def test_never_more_than_the_limit(self, rates: RateCounter) -> None:
         states = [judge(rates.count("c1", RateClass.NATIVE, NOW), limit=10, now=NOW) for _ in range(40)]
         assert [state.is_allowed for state in states].count(True) == 10

@@ -11,8 +11,10 @@ import pytest
 
 from lambdas.adapters.aws import webhooks as on_aws
 from lambdas.adapters.memory import webhooks as in_memory
+from lambdas.adapters.memory.stores import MemoryJobRepository
 from lambdas.adapters.memory.world import ManualClock
-from lambdas.core.errors import VersionConflictError
+from lambdas.core.errors import DomainError, VersionConflictError
+from lambdas.core.ports import JobRepository
 from lambdas.core.webhook_ports import DeliveryQueue, DeliveryRef, DeliveryStore, SecretSealer, WebhookStore
 from lambdas.core.webhooks import (
     LOG_LIFETIME,
@@ -25,6 +27,8 @@ from lambdas.core.webhooks import (
     WebhookEndpoint,
 )
 from tests.ports.conftest import TABLE, create_table
+from tests.ports.conftest import Stores as StoresOfJobs
+from tests.ports.test_contract import a_job, with_client  # noqa: F401
 
 NOW = ManualClock().now()
 
@@ -48,13 +52,19 @@ class Queue:
     port: DeliveryQueue
     sent: Callable[[], list[Any]]
     buried: Callable[[], list[Any]]
+    waiting: Callable[[], int]
 
 
 @pytest.fixture
 def queue(port_kind: str) -> Queue:
     if port_kind == "memory":
         fake = in_memory.MemoryDeliveryQueue()
-        return Queue(fake, lambda: [asdict(ref) for ref in fake.sent], lambda: [asdict(ref) for ref in fake.buried])
+        return Queue(
+            fake,
+            lambda: [asdict(ref) for ref in fake.sent],
+            lambda: [asdict(ref) for ref in fake.buried],
+            lambda: len([delay_s for delay_s in fake.delays_s if delay_s]),
+        )
     client = boto3.client("sqs")
     urls = [client.create_queue(QueueName=name)["QueueUrl"] for name in ("deliveries", "dead")]
 
@@ -62,7 +72,12 @@ def queue(port_kind: str) -> Queue:
         found = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in found]
 
-    return Queue(on_aws.SqsDeliveryQueue(client, *urls), lambda: waiting(urls[0]), lambda: waiting(urls[1]))
+    def delayed() -> int:
+        name = "ApproximateNumberOfMessagesDelayed"
+        return int(client.get_queue_attributes(QueueUrl=urls[0], AttributeNames=[name])["Attributes"][name])  # type: ignore[list-item]
+
+    port = on_aws.SqsDeliveryQueue(client, *urls)
+    return Queue(port, lambda: waiting(urls[0]), lambda: waiting(urls[1]), delayed)
 
 
 @pytest.fixture
@@ -109,6 +124,7 @@ class TestEndpoints:
             an_endpoint(event_types=None, description="", secrets=()),
             an_endpoint().disabled(DisabledReason.GONE, NOW),
             an_endpoint("j1", is_of_job=True, event_types=None),
+            an_endpoint(request_sha256="0" * 64),
         ],
     )
     def test_what_is_stored_comes_back(self, webhooks: Stores, endpoint: WebhookEndpoint) -> None:
@@ -148,6 +164,39 @@ class TestEndpoints:
         assert webhooks.endpoints.of_job("c2", "j1") is None
         webhooks.endpoints.remove(webhooks.endpoints.save(found))
         assert webhooks.endpoints.of_job("c1", "j1") is None
+
+
+class TestWebhooksOfJobs:
+    """Where a job's end is told lies beside the job, or neither is there."""
+
+    @pytest.fixture
+    def jobs(self, with_client: StoresOfJobs) -> tuple[JobRepository, WebhookStore]:  # noqa: F811
+        jobs = with_client.jobs
+        if isinstance(jobs, MemoryJobRepository):
+            return jobs, jobs.webhooks
+        return jobs, on_aws.DynamoWebhookStore(boto3.resource("dynamodb").Table(TABLE))
+
+    def test_it_is_stored_with_the_job(self, jobs: tuple[JobRepository, WebhookStore]) -> None:
+        repository, endpoints = jobs
+        endpoint = an_endpoint("j1", is_of_job=True)
+        repository.add(a_job("j1"), endpoint)
+        assert endpoints.of_job("c1", "j1") == endpoint
+
+    def test_a_job_that_is_refused_leaves_it_as_it_was(self, jobs: tuple[JobRepository, WebhookStore]) -> None:
+        repository, endpoints = jobs
+        first = an_endpoint("j1", is_of_job=True)
+        repository.add(a_job("j1"), first)
+        for job in (a_job("j1"), a_job("j2")):
+            with pytest.raises(DomainError):
+                repository.add(job, an_endpoint(job.id, is_of_job=True, url="https://hooks.example.com/other"))
+        assert endpoints.of_job("c1", "j1") == first
+        assert endpoints.of_job("c1", "j2") is None
+
+    def test_it_takes_the_place_of_one_whose_job_was_refused(self, jobs: tuple[JobRepository, WebhookStore]) -> None:
+        repository, endpoints = jobs
+        endpoints.add(an_endpoint("j1", is_of_job=True, url="https://hooks.example.com/before"))
+        repository.add(a_job("j1"), an_endpoint("j1", is_of_job=True))
+        assert endpoints.of_job("c1", "j1") == an_endpoint("j1", is_of_job=True)
 
 
 class TestDeliveries:
@@ -195,6 +244,11 @@ def test_the_queue_names_the_delivery(queue: Queue) -> None:
     queue.port.bury(replace(ref, message_id="msg_2"))
     assert queue.sent() == [asdict(ref)]
     assert queue.buried() == [asdict(ref) | {"message_id": "msg_2"}]
+
+
+def test_a_delivery_can_wait_in_the_queue(queue: Queue) -> None:
+    queue.port.send(DeliveryRef("c1", "e1", "msg_1"), delay_s=1)
+    assert queue.waiting() == 1
 
 
 def test_a_sealed_secret_opens_for_its_own_endpoint_only(sealer: SecretSealer) -> None:

@@ -16,7 +16,6 @@ from lambdas.adapters.memory.webhooks import (
     MemoryDeliveryQueue,
     MemoryDeliveryStore,
     MemorySecretSealer,
-    MemoryWebhookStore,
 )
 from lambdas.adapters.memory.world import (
     ManualClock,
@@ -124,7 +123,7 @@ class World:
         self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
         self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
         self.webhooks = WebhookService(
-            MemoryWebhookStore(),
+            self.jobs.webhooks,
             MemoryDeliveryStore(),
             MemoryDeliveryQueue(),
             MemorySecretSealer(),

@@ -13,7 +13,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
 from gpu_container.contract import ProgressKey
-from lambdas.adapters.aws import items
+from lambdas.adapters.aws import items, webhook_items
 from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
 from lambdas.adapters.aws.rows import conflicts as _conflicts
@@ -28,10 +28,11 @@ from lambdas.core.clock import from_text, to_text
 from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
 from lambdas.core.jobs import MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.ports import Attempt, Clock, SlotsTaken
-from lambdas.core.rates import BUCKET_S, RateClass, bucket_of, buckets_until
+from lambdas.core.rates import BUCKET_S, RateClass, bucket_of
 from lambdas.core.retention import Retention
 from lambdas.core.routing import Lane
 from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
+from lambdas.core.webhooks import WebhookEndpoint
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
@@ -143,8 +144,8 @@ class DynamoJobRepository:
         self._table = table
         self._retention = retention
 
-    def add(self, job: Job) -> None:
-        """Store a new job, its place in the queue and its claim to (asset, model, strength)."""
+    def add(self, job: Job, webhook: WebhookEndpoint | None = None) -> None:
+        """Store a new job, its webhook, its place in the queue and its claim to (asset, model, strength)."""
         absent = "attribute_not_exists(pk)"
         own: list[Action] = [{"Put": {"Item": self._item(job), "ConditionExpression": absent}}]
         if job.request_sha256:  # nobody else can ask for a name that was used
@@ -153,6 +154,8 @@ class DynamoJobRepository:
         if job.is_unique:
             unique = {**items.unique_key(job), "job_id": job.id, "v": items.LAYOUT}
             own.append({"Put": {"Item": unique, "ConditionExpression": absent}})
+        if webhook:  # without a condition: an earlier release left some behind whose job was refused
+            own.append({"Put": {"Item": webhook_items.from_endpoint(webhook)}})
         queueing = self._queueing(job) if job.status is JobStatus.QUEUED else []
         reasons = self._transact([*own, *queueing])
         if CONFLICT in reasons[: len(own)] and CONFLICT not in reasons[len(own) : len(own) + 1]:
@@ -436,9 +439,9 @@ class DynamoRateCounter:
         """Count one call."""
         newest = bucket_of(now)
         counts = self._add(client_id, rate_class, newest, 1)
-        era = newest // items.RATE_ERA_BUCKETS
-        if buckets_until(newest)[0] < era * items.RATE_ERA_BUCKETS:
-            counts |= _buckets(_get(self._table, items.rate_key(client_id, rate_class, era - 1)) or {})
+        # Another row only after the own one has been written: who writes there meanwhile reads this one afterwards.
+        for era in items.rate_eras_beside(newest):
+            counts |= _buckets(_get(self._table, items.rate_key(client_id, rate_class, era)) or {})
         return counts
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:

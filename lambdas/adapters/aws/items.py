@@ -6,6 +6,7 @@ Every item carries ``v``, the version of its layout; older layouts are upgraded 
 import dataclasses
 import json
 import zlib
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -22,7 +23,7 @@ from lambdas.core.jobs import HOLDS_SLOT, NO_OPTIONS, Job, JobStatus, Tombstone
 from lambdas.core.operations import Options
 from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt
-from lambdas.core.rates import RateClass
+from lambdas.core.rates import RateClass, oldest_counted
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MultipartUpload
 from lambdas.core.usage import UsageDay
@@ -43,6 +44,8 @@ SWEEP_BURIED = "buried"
 
 RATE_ERA_BUCKETS = 60
 """Calls are counted in one row for each five minutes; DynamoDB forgets it afterwards."""
+RATE_LATE_BUCKETS = 6
+"""A call is counted within half a minute of its own time: API Gateway has given it up by then."""
 
 OPTIONS: TypeAdapter[Options] = TypeAdapter(Options)
 BATCH_ITEMS: TypeAdapter[tuple[BatchItem, ...]] = TypeAdapter(tuple[BatchItem, ...])
@@ -111,6 +114,15 @@ def usage_key(client_id: str, day: date) -> dict[str, str]:
 def rate_key(client_id: str, rate_class: RateClass, era: int) -> dict[str, str]:
     """Key of a client's calls of a class in an era of `RATE_ERA_BUCKETS`; apart from its jobs, which are busy."""
     return {"pk": f"R#{client_id}#{rate_class}", "sk": f"{era}"}
+
+
+def rate_eras_beside(bucket: int) -> Iterator[int]:
+    """Yield the eras whose calls may count together with a bucket's, its own left out."""
+    era = bucket // RATE_ERA_BUCKETS
+    if oldest_counted(bucket) // RATE_ERA_BUCKETS < era:
+        yield era - 1
+    if (bucket + RATE_LATE_BUCKETS) // RATE_ERA_BUCKETS > era:
+        yield era + 1
 
 
 def assets_pk(client_id: str) -> str:

@@ -69,6 +69,7 @@ def from_endpoint(endpoint: WebhookEndpoint) -> Item:
         "disabled_at": to_text(endpoint.disabled_at) if endpoint.disabled_at else None,
         "is_of_job": endpoint.is_of_job,
         "base_url": endpoint.base_url,
+        "request_sha256": endpoint.request_sha256,
         "created_at": to_text(endpoint.created_at),
         "updated_at": to_text(endpoint.updated_at),
         "version": endpoint.version,
@@ -93,6 +94,7 @@ def to_endpoint(item: Item) -> WebhookEndpoint:
         disabled_at=from_text(item["disabled_at"]) if "disabled_at" in item else None,
         is_of_job=bool(item.get("is_of_job", False)),
         base_url=item.get("base_url", ""),
+        request_sha256=item.get("request_sha256"),
         version=int(item["version"]),
     )
 

@@ -94,7 +94,7 @@ class DynamoDeliveryStore:
 
 @dataclass(frozen=True)
 class SqsDeliveryQueue:
-    """The deliveries to attempt; a message waits in it from one attempt to the next.
+    """The deliveries to attempt; from one attempt to the next a delayed message waits in it.
 
     Messages carry the client as their group: where one client's receivers are slow, SQS serves the others first
     (fair queues; on a queue that is not FIFO the group orders nothing).
@@ -105,18 +105,21 @@ class SqsDeliveryQueue:
     dead_letters_url: str = ""
     """Only the sender buries."""
 
-    def send(self, ref: DeliveryRef) -> None:
+    def send(self, ref: DeliveryRef, *, delay_s: int = 0) -> None:
         """Have the delivery attempted."""
-        self._send(self.queue_url, ref)
+        self._send(self.queue_url, ref, delay_s)
 
     def bury(self, ref: DeliveryRef) -> None:
         """Put a delivery that was given up among the dead letters."""
         self._send(self.dead_letters_url, ref)
 
-    def _send(self, queue_url: str, ref: DeliveryRef) -> None:
+    def _send(self, queue_url: str, ref: DeliveryRef, delay_s: int = 0) -> None:
         with domain_errors():
             self.client.send_message(
-                QueueUrl=queue_url, MessageBody=json.dumps(asdict(ref)), MessageGroupId=ref.client_id
+                QueueUrl=queue_url,
+                MessageBody=json.dumps(asdict(ref)),
+                MessageGroupId=ref.client_id,
+                DelaySeconds=delay_s,
             )
 
 

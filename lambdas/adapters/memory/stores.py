@@ -7,6 +7,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 
 from gpu_container.contract import ProgressKey
+from lambdas.adapters.memory.webhooks import MemoryWebhookStore
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -15,9 +16,10 @@ from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictErr
 from lambdas.core.jobs import HOLDS_SLOT, MAY_BE_ASKED_AGAIN, Job, JobStatus, Tombstone
 from lambdas.core.paging import order_of
 from lambdas.core.ports import Attempt, SlotsTaken
-from lambdas.core.rates import RateClass, bucket_of, buckets_until
+from lambdas.core.rates import RateClass, bucket_of, oldest_counted
 from lambdas.core.routing import Lane
 from lambdas.core.usage import COUNTED, UsageDay, audio_ms_of, day_of
+from lambdas.core.webhooks import WebhookEndpoint
 
 
 class MemoryAssetStore:
@@ -143,18 +145,19 @@ class MemoryTombstoneStore:
 
 
 class MemoryJobRepository:
-    """Jobs by client and id, and what is left of them; slots live with the clients."""
+    """Jobs by client and id, what is left of them and where their ends are told; slots live with the clients."""
 
     def __init__(self, clients: MemoryClientRegistry, assets: MemoryAssetStore) -> None:
         self._clients = clients
         self._assets = assets
         self.tombstones = MemoryTombstoneStore()
+        self.webhooks = MemoryWebhookStore()
         self._items: dict[tuple[str, str], Job] = {}
         self._unique: dict[tuple[str, str, str, float], str] = {}
         self._usage: dict[tuple[str, date], UsageDay] = {}
 
-    def add(self, job: Job) -> None:
-        """Store a new job, and queue it unless it waits for its upload."""
+    def add(self, job: Job, webhook: WebhookEndpoint | None = None) -> None:
+        """Store a new job and its webhook, and queue it unless it waits for its upload."""
         queued = job.status is JobStatus.QUEUED
         if queued:
             self._keep_asset(job)
@@ -164,6 +167,8 @@ class MemoryJobRepository:
         if queued:
             self._count_in(job)
         self._items[job.client_id, job.id] = job
+        if webhook:
+            self.webhooks.put(webhook)
         if job.is_unique:
             self._unique[_identity(job)] = job.id
 
@@ -360,7 +365,11 @@ class MemoryRateCounter:
         """Count one call."""
         newest = bucket_of(now)
         self._counts[client_id, rate_class, newest] += 1
-        return {bucket: self._counts[client_id, rate_class, bucket] for bucket in buckets_until(newest)}
+        return {
+            bucket: calls
+            for (owner, kind, bucket), calls in self._counts.items()
+            if (owner, kind) == (client_id, rate_class) and bucket >= oldest_counted(newest)
+        }
 
     def discount(self, client_id: str, rate_class: RateClass, now: datetime) -> None:
         """Take back a call."""

@@ -21,6 +21,10 @@ class MemoryWebhookStore:
             raise VersionConflictError
         self._items[key] = endpoint
 
+    def put(self, endpoint: WebhookEndpoint) -> None:
+        """Write it, whether or not there was one."""
+        self._items[endpoint.client_id, endpoint.id] = endpoint
+
     def get(self, client_id: str, endpoint_id: str) -> WebhookEndpoint | None:
         """Return the client's endpoint of either kind, or None."""
         return self._items.get((client_id, endpoint_id))
@@ -87,14 +91,16 @@ class MemoryDeliveryStore:
 
 @dataclass
 class MemoryDeliveryQueue:
-    """Remembers what was sent and what was buried."""
+    """Remembers what was sent, by how much that was delayed, and what was buried."""
 
     sent: list[DeliveryRef] = field(default_factory=list)
+    delays_s: list[int] = field(default_factory=list)
     buried: list[DeliveryRef] = field(default_factory=list)
 
-    def send(self, ref: DeliveryRef) -> None:
+    def send(self, ref: DeliveryRef, *, delay_s: int = 0) -> None:
         """Remember."""
         self.sent.append(ref)
+        self.delays_s.append(delay_s)
 
     def bury(self, ref: DeliveryRef) -> None:
         """Remember."""

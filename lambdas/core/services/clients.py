@@ -54,6 +54,21 @@ class ClientAdministration:
         client = self._existing(client_id)
         self.clients.save(replace(client, rate_limits={**client.rate_limits, rate_class: calls_per_minute}))
 
+    def set_slots(self, client_id: str, *, max_active: int | None = None, max_queued: int | None = None) -> None:
+        """Change how many jobs of a client may run and wait; None leaves it as it is. What is beyond runs or waits on.
+
+        Raises
+        ------
+        DomainError
+            NOT_FOUND, or PARAMETER_INVALID for less than one: who shall do nothing is disabled.
+        """
+        client = self._existing(client_id)
+        active = client.max_active if max_active is None else max_active
+        queued = client.max_queued if max_queued is None else max_queued
+        if min(active, queued) < 1:
+            raise DomainError(DomainErrorCode.PARAMETER_INVALID, "a client may have at least one job")
+        self.clients.save(replace(client, max_active=active, max_queued=queued))
+
     def set_disabled(self, client_id: str, *, disabled: bool) -> None:
         """Shut a client out, or let it in again; running functions notice within half a minute."""
         self.clients.save(replace(self._existing(client_id), disabled=disabled))

@@ -7,6 +7,7 @@ alone. A receiver may still see a message twice, where an attempt's end could no
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,7 +60,10 @@ class AnnounceService:
     clock: Clock
 
     def announce(self, outcome: JobOutcome) -> int:
-        """Tell of a job's end; returns to how many endpoints it goes now, 0 where all of it is under way already."""
+        """Tell of a job's end; returns to how many endpoints it goes now, 0 where all of it is under way already.
+
+        For an endpoint that is disabled it is written down only: once it is enabled, it can be redelivered.
+        """
         return sum(
             self._deliver(event_of_outcome(outcome, base_url=endpoint.base_url), endpoint)
             for endpoint in self._audience(outcome)
@@ -67,12 +71,17 @@ class AnnounceService:
 
     def _audience(self, outcome: JobOutcome) -> Sequence[WebhookEndpoint]:
         event_type = event_type_of(outcome)
-        subscribed = [one for one in self.endpoints.all(outcome.client_id) if one.wants(event_type)]
+        subscribed = [one for one in self.endpoints.all(outcome.client_id) if one.subscribes_to(event_type)]
         own = self.endpoints.of_job(outcome.client_id, outcome.job_id)
-        return [*subscribed, own] if own and own.wants(event_type) else subscribed
+        return [*subscribed, own] if own and own.subscribes_to(event_type) else subscribed
 
     def _deliver(self, event: WebhookEvent, endpoint: WebhookEndpoint) -> bool:
-        delivery = Delivery.of(event, endpoint, now=self.clock.now())
+        now = self.clock.now()
+        delivery = Delivery.of(event, endpoint, now=now)
+        if not endpoint.is_enabled:
+            with suppress(VersionConflictError):
+                self.deliveries.add(delivery.settled(DeliveryStatus.DISCARDED, now))
+            return False
         try:
             self.deliveries.add(delivery)
         except VersionConflictError:

@@ -25,6 +25,7 @@ from lambdas.core.ports import (
 )
 from lambdas.core.retention import Retention
 from lambdas.core.services.assets import existing_asset
+from lambdas.core.webhooks import WebhookEndpoint
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Wish:
         What the job is going to be called, where that has to be known before.
     batch_id, reference
         The batch it belongs to, and the client's own word for it.
+    webhook
+        Where its end is told, beside the client's own webhooks; it is stored with the job or not at all.
     """
 
     strength: float
@@ -84,6 +87,7 @@ class Wish:
     reference: str | None = None
     idempotency: IdempotencyKey | None = None
     job_id: str | None = None
+    webhook: WebhookEndpoint | None = None
 
     def named(self, ids: IdFactory) -> "Wish":
         """Return the wish with the identifier that its job is going to have."""
@@ -114,7 +118,8 @@ class EnhancementService:
         """
         asset = existing_asset(self.assets, client_id, asset_id)
         if asset.is_waiting:
-            raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED)
+            # It passes by itself: the bytes may be there already and are being looked at.
+            raise DomainError(DomainErrorCode.ASSET_NOT_UPLOADED, retryable=True)
         if asset.status is AssetStatus.INVALID or self.retention.is_over(asset.updated_at, now=self.clock.now()):
             raise DomainError(DomainErrorCode.ASSET_NOT_ENHANCEABLE)
         job = self._job(asset, wish, JobStatus.QUEUED)
@@ -175,7 +180,7 @@ class EnhancementService:
     def _add(self, job: Job, wish: Wish) -> Job:
         """Store the job; what the same request has made before is the answer to its repetition."""
         try:
-            self.jobs.add(job)
+            self.jobs.add(job, wish.webhook)
         except DomainError as error:
             known = self.jobs.get(job.client_id, job.id) if job.request_sha256 else None
             if error.code is not DomainErrorCode.ENHANCEMENT_EXISTS:

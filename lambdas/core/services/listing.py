@@ -83,7 +83,9 @@ class JobListing:
     def page(self, client_id: str, wanted: JobFilter, *, limit: int, cursor: str | None = None) -> Page[Job]:
         """Return some of the client's jobs, newest first; `DomainError` PARAMETER_INVALID for a cursor of no list."""
         before = min(_limits(wanted, cursor), default=None)
-        found = sorted(self._candidates(client_id, wanted, limit + 1, before), key=_place, reverse=True)
+        # One that goes on while the statuses are read is found in two of them: it is what it was found as last.
+        candidates = {job.id: job for job in self._candidates(client_id, wanted, limit + 1, before)}
+        found = sorted(candidates.values(), key=_place, reverse=True)
         earliest = to_text(wanted.created_after) if wanted.created_after else ""
         fitting = [job for job in found if _place(job) >= earliest]
         shown = fitting[:limit]

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from lambdas.core.clients import Client
 from lambdas.core.clock import to_milliseconds
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RateLimiter:
-    """Counts first and judges then: calls at the same moment see different numbers, and never too many pass."""
+    """Counts first and judges then: of calls at the same moment one sees the other, and never too many pass."""
 
     counter: RateCounter
     clock: Clock
@@ -29,12 +30,18 @@ class RateLimiter:
         """
         now, limit = to_milliseconds(self.clock.now()), client.rate_limit(rate_class)
         try:
-            state = judge(self.counter.count(client.id, rate_class, now), limit=limit, now=now)
-            if not state.is_allowed:
-                self.counter.discount(client.id, rate_class, now)
+            counts = self.counter.count(client.id, rate_class, now)
         except DomainError:
             logger.exception("calls could not be counted")  # a table that is away must not close the door as well
             return None
+        state = judge(counts, limit=limit, now=now)
         if state.is_allowed:
             return state
+        self._take_back(client, rate_class, now)
         raise RateExceededError(state)
+
+    def _take_back(self, client: Client, rate_class: RateClass, now: datetime) -> None:
+        try:
+            self.counter.discount(client.id, rate_class, now)
+        except DomainError:
+            logger.exception("a refused call stays counted")  # it is refused all the same

@@ -26,7 +26,7 @@ class JobWebhook:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The job; its asset where it was made together with it; its webhook's secret, the only time anybody sees it."""
+    """The job; its asset where it was made together with it; its webhook's secret, which is never shown later."""
 
     job: Job
     asset: AssetView | None = None
@@ -50,18 +50,28 @@ class SubmissionService:
         Raises
         ------
         DomainError
-            As `EnhancementService.request`, `AssetService.create` and `WebhookService.attach_to_job`.
+            As `EnhancementService.request`, `AssetService.create` and `WebhookService.for_job`.
         """
         named = wish.named(self.ids)
-        secret = self._attach(client_id, named, webhook) if webhook else None
+        if webhook is None:
+            return self._submit(client_id, source, named)
+        made = self.webhooks.for_job(
+            client_id, named.job_id or "", url=webhook.url, secret=webhook.secret, base_url=webhook.base_url
+        )
+        submitted = self._submit(client_id, source, replace(named, webhook=made.endpoint))
+        if named.idempotency is None:
+            return replace(submitted, webhook_secret=made.secret)
+        return replace(submitted, webhook_secret=self.webhooks.secret_to_show(made, given=webhook.secret))
+
+    def _submit(self, client_id: str, source: Source, named: Wish) -> Submitted:
         if isinstance(source, str):
-            return Submitted(self.enhancements.request(client_id, source, named), webhook_secret=secret)
+            return Submitted(self.enhancements.request(client_id, source, named))
         if source.client_id != client_id:
             raise DomainError(DomainErrorCode.INTERNAL, "an upload of another client")
         self.enhancements.check_name(client_id, named)  # else its asset would be made, or fetched, anew
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
-        view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=wish.idempotency))
-        return Submitted(self.enhancements.expect(view.asset, named), view, secret)
+        view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=named.idempotency))
+        return Submitted(self.enhancements.expect(view.asset, named), view)
 
     def register(self, command: CreateAsset | CreateFromSource) -> AssetView:
         """Register a recording, whichever way it is going to come."""
@@ -70,15 +80,3 @@ class SubmissionService:
         if command.in_parts:
             return self.assets.view(self.uploads.create(command))
         return self.assets.create(command)
-
-    def _attach(self, client_id: str, wish: Wish, webhook: JobWebhook) -> str | None:
-        """Have the job's end told; returns the secret, None where the same request has had it before."""
-        try:
-            made = self.webhooks.attach_to_job(
-                client_id, wish.job_id or "", url=webhook.url, secret=webhook.secret, base_url=webhook.base_url
-            )
-        except DomainError as error:
-            if error.code is DomainErrorCode.CONFLICT and wish.idempotency:
-                return None
-            raise
-        return made.secret

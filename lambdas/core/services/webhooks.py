@@ -1,10 +1,12 @@
-"""A client's webhooks: where it is told of what. A secret is returned once, at its making, and never again."""
+"""A client's webhooks: where it is told of what. A secret is returned at its making, and never again."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lambdas.core.egress import EgressPolicy, target_of
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.errors import DomainError, DomainErrorCode, VersionConflictError
+from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.ports import Clock, IdFactory
 from lambdas.core.webhook_ports import DeliveryQueue, DeliveryRef, DeliveryStore, SecretSealer, WebhookStore
 from lambdas.core.webhooks import (
@@ -22,6 +24,7 @@ from lambdas.core.webhooks import (
 )
 
 MAX_LISTED = 100
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -78,25 +81,58 @@ class WebhookService:
         DomainError
             URL_NOT_ALLOWED, PARAMETER_INVALID, or WEBHOOK_LIMIT where the client has `MAX_ENDPOINTS` already.
         """
-        if len(self.endpoints.all(command.client_id)) >= MAX_ENDPOINTS:
-            raise DomainError(DomainErrorCode.WEBHOOK_LIMIT, f"a client has at most {MAX_ENDPOINTS} webhooks")
-        return self._add(command, endpoint_id=self.ids.new_id(), is_of_job=False)
+        made = self._made(command, endpoint_id=self.ids.new_id())
+        self._add(made.endpoint)
+        return made
 
-    def attach_to_job(
-        self, client_id: str, job_id: str, *, url: str, secret: str | None = None, base_url: str = ""
-    ) -> WebhookWithSecret:
-        """Have one job's end told to ``url``, whatever else is told to whom.
-
-        Called before the job is queued: a job may end before its caller is answered. If it is never queued after all,
-        the endpoint is forgotten in time.
+    def create_once(self, command: CreateWebhook, key: IdempotencyKey) -> tuple[WebhookEndpoint, str | None]:
+        """Add an endpoint that the key names; returns it with its secret, None where that is not shown any more.
 
         Raises
         ------
         DomainError
-            URL_NOT_ALLOWED, PARAMETER_INVALID, or CONFLICT where the job has such an endpoint already.
+            As `create`, or IDEMPOTENCY_MISMATCH.
+        """
+        endpoint_id = key.derived_id("webhook")
+        made = self._made(command, endpoint_id=endpoint_id, request_sha256=key.request_sha256)
+        try:
+            self._add(made.endpoint)
+        except VersionConflictError:
+            known = self.show(command.client_id, endpoint_id)
+            if known.request_sha256 != key.request_sha256:
+                raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from None
+            return known, self.secret_to_show(made, given=command.secret)
+        return made.endpoint, made.secret
+
+    def for_job(
+        self, client_id: str, job_id: str, *, url: str, secret: str | None = None, base_url: str = ""
+    ) -> WebhookWithSecret:
+        """Return what has one job's end told to ``url``, whatever else is told to whom.
+
+        It is for `JobRepository.add` to store: a job may end before its caller is answered, and of a job that is
+        refused nothing shall stay. Raises `DomainError` URL_NOT_ALLOWED or PARAMETER_INVALID.
         """
         command = CreateWebhook(client_id, url, secret=secret, base_url=base_url)
-        return self._add(command, endpoint_id=job_id, is_of_job=True)
+        return self._made(command, endpoint_id=job_id, is_of_job=True)
+
+    def secret_to_show(self, made: WebhookWithSecret, *, given: str | None) -> str | None:
+        """Return the secret for the answer to a request with a key, which may have been answered before.
+
+        Nobody can read the secret of the earlier answer, which may be lost: the repetition gets one of its own, and
+        the first and the latest sign. ``given`` is the client's own, which needs none of that. None once the webhook
+        has been changed or deleted.
+        """
+        for _ in range(TRIES):
+            stored = self.endpoints.get(made.endpoint.client_id, made.endpoint.id)
+            if stored is None or not stored.is_as_made:
+                return None
+            own = made.endpoint.secrets[-1]
+            if given is not None or own in stored.secrets:
+                return made.secret
+            with suppress(VersionConflictError):
+                self.endpoints.save(stored.shown_again(own))
+                return made.secret
+        raise VersionConflictError
 
     def list(self, client_id: str) -> Sequence[WebhookEndpoint]:
         """Return the client's endpoints, oldest first, those of single jobs excepted."""
@@ -170,7 +206,21 @@ class WebhookService:
         self.queue.send(DeliveryRef.of(again))
         return again
 
-    def _add(self, command: CreateWebhook, *, endpoint_id: str, is_of_job: bool) -> WebhookWithSecret:
+    def _add(self, endpoint: WebhookEndpoint) -> None:
+        """Store a new endpoint; raises `VersionConflictError` where there is one of its id, however many there are."""
+        listed = self.endpoints.all(endpoint.client_id)
+        if len(listed) >= MAX_ENDPOINTS and endpoint.id not in {one.id for one in listed}:
+            raise DomainError(DomainErrorCode.WEBHOOK_LIMIT, f"a client has at most {MAX_ENDPOINTS} webhooks")
+        self.endpoints.add(endpoint)
+
+    def _made(
+        self,
+        command: CreateWebhook,
+        *,
+        endpoint_id: str,
+        is_of_job: bool = False,
+        request_sha256: str | None = None,
+    ) -> WebhookWithSecret:
         now = self.clock.now()
         url, event_types = self._checked_url(command.url), event_types_of(command.event_types)
         description = _checked_text(command.description)
@@ -186,8 +236,8 @@ class WebhookService:
             secrets=(sealed,),
             is_of_job=is_of_job,
             base_url=command.base_url,
+            request_sha256=request_sha256,
         )
-        self.endpoints.add(endpoint)
         return WebhookWithSecret(endpoint, plain)
 
     def _checked_url(self, url: str) -> str:

@@ -160,7 +160,7 @@ BATCH: JsonDict = {
             "error": {
                 "code": "asset_not_uploaded",
                 "message": "The asset has not been uploaded yet",
-                "retryable": False,
+                "retryable": True,
             },
         },
     ],

@@ -7,11 +7,9 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Query
-from pydantic import BaseModel
+from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
 from lambdas.core.errors import DomainError, DomainErrorCode
-from lambdas.core.idempotency import MAX_KEY_LENGTH, IdempotencyKey, fingerprint
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
 from lambdas.core.services.batches import BatchView, BatchWish
 from lambdas.core.services.listing import JobFilter, JobView
@@ -34,6 +32,7 @@ from lambdas.dialects.native.fields import (
     EnhancementStatus,
     Instant,
 )
+from lambdas.dialects.native.keys import Key, key_of, named
 from lambdas.dialects.native.requests import (
     NativeAssetRequest,
     NativeBatchRequest,
@@ -68,16 +67,6 @@ USAGE_DAYS = 30
 
 ASSETS, ENHANCEMENTS, RUNS, BATCHES = "/v1/assets", "/v1/enhancements", "/v1/runs", "/v1/batches"
 ASSET, ENHANCEMENT = f"{ASSETS}/<asset_id>", f"{ENHANCEMENTS}/<enhancement_id>"
-
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=MAX_KEY_LENGTH,
-        description="Your own name for this request: sent again with the same key, it makes nothing new.",
-    ),
-]
 
 
 def build(services: Services) -> APIGatewayRestResolver:
@@ -114,7 +103,7 @@ def _add_assets(app: APIGatewayRestResolver, services: Services) -> None:
         tags=["Assets"],
     )
     def create_asset(body: Annotated[NativeAssetRequest, Body()], key: Key = None) -> Response[NativeAsset]:
-        command = translate.to_registration(client_of(app).id, body, key=_key(app, "asset", key, body))
+        command = translate.to_registration(client_of(app).id, body, key=key_of(app, "asset", key, body))
         return as_json(HTTPStatus.CREATED, _asset(services(), services().submissions.register(command)))
 
     @app.get(
@@ -344,8 +333,8 @@ def _add_batches(app: APIGatewayRestResolver, services: Services) -> None:
             )
             for item in body.items
         ]
-        named = _named(app, "batch", key or services().ids.new_id(), body)
-        view = services().batches.create(client.id, items, key=named, reference=body.reference)
+        name = named(app, "batch", key or services().ids.new_id(), body)
+        view = services().batches.create(client.id, items, key=name, reference=body.reference)
         shown = _batch(app, services(), view)
         location = f"{origin}{BATCHES}/{shown.id}"
         return as_json(HTTPStatus.ACCEPTED, shown, {"Location": location, "Retry-After": str(POLL_AFTER_S)})
@@ -396,22 +385,12 @@ def _rate_headers(state: RateState) -> dict[str, str]:
     }
 
 
-def _key(app: APIGatewayRestResolver, operation: str, key: str | None, body: BaseModel) -> IdempotencyKey | None:
-    return None if key is None else _named(app, operation, key, body)
-
-
-def _named(app: APIGatewayRestResolver, operation: str, key: str, body: BaseModel) -> IdempotencyKey:
-    # What is left out says nothing: a field that a later release adds makes yesterday's request no other one.
-    said = body.model_dump(mode="json", exclude_defaults=True)
-    return IdempotencyKey(client_of(app).id, operation, key, fingerprint(said))
-
-
 def _submitted(
     app: APIGatewayRestResolver, services: NativeServices, body: NativeEnhancementRequest, key: str | None
 ) -> NativeEnhancement:
     client = client_of(app)
     source = translate.to_source(client.id, body.source, retain_hours=body.retain_hours)
-    wish = translate.to_wish(body, key=_key(app, "enhancement", key, body))
+    wish = translate.to_wish(body, key=key_of(app, "enhancement", key, body))
     origin = _base_url(app, services)
     made = services.submissions.submit(client.id, source, wish, translate.to_webhook(body.webhook, base_url=origin))
     return translate.from_job(

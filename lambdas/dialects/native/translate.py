@@ -314,7 +314,7 @@ def from_batch(view: BatchView, seen: Mapping[str, JobView], *, base_url: str, e
     """Write a batch with its items in the order of the request."""
     jobs = [view.jobs.get(item.job_id or "") for item in view.batch.items]
     pairs = tuple(zip(view.batch.items, jobs, strict=True))
-    names = [JOB_STATUS[job.status] if job else "deleted" if item.job_id else "refused" for item, job in pairs]
+    names = [JOB_STATUS[job.status] if job else "refused" if item.error_code else "deleted" for item, job in pairs]
     items = []
     for index, (item, job) in enumerate(pairs):
         made = view.made.get(job.id) if job else None
@@ -399,10 +399,10 @@ def _fault(code: str | None, message: str | None) -> NativeFault | None:
 
 def _missing(item: BatchItem) -> NativeFault:
     """Say why an item has no enhancement: it was refused then, or deleted since."""
-    if item.job_id:
+    if item.error_code is None:
         return NativeFault(code=DomainErrorCode.ENHANCEMENT_DELETED.value, message="it has been deleted")
-    code = item.error_code or DomainErrorCode.INTERNAL.value
-    return NativeFault(code=code, message=item.error_message or code, retryable=item.is_retryable)
+    message = item.error_message or item.error_code
+    return NativeFault(code=item.error_code, message=message, retryable=item.is_retryable)
 
 
 def _minutes(seconds: float) -> float:

@@ -151,7 +151,7 @@ class NativeEnhancement(Told):
     links: Annotated[NativeLinks, Field(description="Where to fetch what was made.")]
     upload: NativeUpload | None = None
     webhook_secret: Annotated[
-        str | None, Field(description="Of this enhancement's own webhook; shown only in the answer that made it.")
+        str | None, Field(description="Of this enhancement's own webhook; shown only to the request that made it.")
     ] = None
 
 
@@ -248,7 +248,7 @@ class NativeWebhook(Told):
     ]
     created_at: Moment
     updated_at: Moment
-    secret: Annotated[str | None, Field(description="Shown only in the answer that made it.")] = None
+    secret: Annotated[str | None, Field(description="Shown only to the request that made it.")] = None
 
 
 class NativeWebhookList(Told):

@@ -9,11 +9,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
 from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.services.webhooks import CreateWebhook, UpdateWebhook
+from lambdas.core.webhooks import WebhookEndpoint
 from lambdas.dialects.common import base_url, resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json, next_link
+from lambdas.dialects.native.keys import Key, key_of
 from lambdas.dialects.native.requests import (
     NativeSecretRequest,
     NativeWebhookChanges,
@@ -52,18 +55,18 @@ def _add_endpoints(app: APIGatewayRestResolver, services: Services) -> None:
         WEBHOOKS,
         operation_id="createWebhook",
         summary="Be told of what happens",
-        description="Messages are signed after Standard Webhooks; the answer shows the secret, this once. Links in "
-        "messages begin with the address that the webhook was made at.",
+        description="Messages are signed after Standard Webhooks; the answer shows the secret, this once. The same "
+        "request sent again is shown a secret of its own until the webhook is changed: the first and the latest "
+        "sign. Links in messages begin with the address that the webhook was made at.",
         responses=answers(201, NativeWebhook),
         tags=TAGS,
     )
-    def create_webhook(body: Annotated[NativeWebhookRequest, Body()]) -> Response[NativeWebhook]:
+    def create_webhook(body: Annotated[NativeWebhookRequest, Body()], key: Key = None) -> Response[NativeWebhook]:
         origin = base_url(app, services().public_base_url)
         command = CreateWebhook(client_of(app).id, body.url, body.events, body.description, body.secret, origin)
-        made = services().webhooks.create(command)
-        location = f"{origin}{WEBHOOKS}/{made.endpoint.id}"
-        shown = translate.from_webhook(made.endpoint, secret=made.secret)
-        return as_json(HTTPStatus.CREATED, shown, {"Location": location})
+        endpoint, secret = _created(services(), command, key_of(app, "webhook", key, body))
+        location = f"{origin}{WEBHOOKS}/{endpoint.id}"
+        return as_json(HTTPStatus.CREATED, translate.from_webhook(endpoint, secret=secret), {"Location": location})
 
     @app.get(
         WEBHOOKS,
@@ -176,6 +179,15 @@ def _add_deliveries(app: APIGatewayRestResolver, services: Services) -> None:
         webhooks = services().webhooks
         again = webhooks.redeliver(client_of(app).id, resource_id(webhook_id), _message_id(message_id))
         return as_json(HTTPStatus.ACCEPTED, translate.from_delivery(again))
+
+
+def _created(
+    services: NativeServices, command: CreateWebhook, key: IdempotencyKey | None
+) -> tuple[WebhookEndpoint, str | None]:
+    if key is not None:
+        return services.webhooks.create_once(command, key)
+    made = services.webhooks.create(command)
+    return made.endpoint, made.secret
 
 
 def _message_id(text: str) -> str:

@@ -1,5 +1,6 @@
 """Rates, pages, keys, progress: the core of what the native API adds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.idempotency import IdempotencyKey, fingerprint
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.paging import from_cursor, order_of, to_cursor
-from lambdas.core.rates import RateClass
+from lambdas.core.rates import RateClass, RateExceededError
 from lambdas.core.services.authentication import KeyAuthenticator
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.listing import JobFilter, eta_s
@@ -53,6 +54,24 @@ def test_no_minute_wherever_it_lies_has_more_calls_than_the_limit(pauses_s: list
         assert sum(start <= moment < start + timedelta(minutes=1) for moment in accepted) <= LIMIT
 
 
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 25)), max_size=60))
+def test_nor_where_calls_are_counted_later_than_they_came(calls: list[tuple[float, float]]) -> None:
+    """Each is counted after a pause, by a clock that is behind."""
+    clock, counter = ManualClock(), MemoryRateCounter()
+    client = Client("c1", "acme", clock.now(), rate_limits={RateClass.NATIVE: LIMIT})
+    accepted = []
+    for pause_s, behind_s in calls:
+        clock.advance(pause_s)
+        own = ManualClock(clock.now() - timedelta(seconds=behind_s))
+        try:
+            RateLimiter(counter, own).take(client, RateClass.NATIVE)
+        except DomainError:
+            continue
+        accepted.append(own.now())
+    for start in accepted:
+        assert sum(start <= moment < start + timedelta(minutes=1) for moment in accepted) <= LIMIT
+
+
 def test_who_comes_again_when_told_is_let_in() -> None:
     clock = ManualClock()
     limiter = RateLimiter(MemoryRateCounter(), clock)
@@ -73,6 +92,20 @@ def test_a_counter_that_is_away_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(counter, "count", away)
     assert RateLimiter(counter, clock).take(Client("c1", "acme", clock.now()), RateClass.NATIVE) is None
+
+
+def test_a_call_too_many_is_refused_also_where_it_stays_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter, clock = MemoryRateCounter(), ManualClock()
+    client = Client("c1", "acme", clock.now(), rate_limits={RateClass.NATIVE: 1})
+
+    def away(*_: object) -> None:
+        raise TransientError("the table is away")
+
+    monkeypatch.setattr(counter, "discount", away)
+    limiter = RateLimiter(counter, clock)
+    assert limiter.take(client, RateClass.NATIVE) is not None
+    with pytest.raises(RateExceededError):
+        limiter.take(client, RateClass.NATIVE)
 
 
 @given(st.text(max_size=40))
@@ -98,6 +131,22 @@ def test_pages_lose_and_repeat_nothing_while_jobs_change(world: World, client: C
         if cursor is None:
             break
     assert seen == made[::-1]
+
+
+def test_a_job_that_goes_on_while_a_list_is_read_is_in_it_once(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, read = world.queued_job(client.id), world.jobs.newest
+
+    def newest(client_id: str, status: JobStatus, *, limit: int, before: str | None = None) -> Sequence[Job]:
+        found = read(client_id, status, limit=limit, before=before)
+        if status is JobStatus.QUEUED:
+            assert world.admission.admit([client_id]) == 1
+        return found
+
+    monkeypatch.setattr(world.jobs, "newest", newest)
+    (listed,) = world.listing.page(client.id, JobFilter(), limit=10).items
+    assert (listed.id, listed.status) == (job.id, JobStatus.ADMITTED)
 
 
 def test_lists_keep_to_their_times_and_recordings(world: World, client: Client) -> None:
@@ -150,7 +199,7 @@ def test_a_request_that_died_half_way_is_made_whole_by_its_repetition(
 ) -> None:
     wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "f"))
 
-    def dies(_: Job) -> None:
+    def dies(*_: object) -> None:
         raise TransientError("the table is away")
 
     with monkeypatch.context() as patched:
