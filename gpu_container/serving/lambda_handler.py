@@ -27,7 +27,7 @@ def probe(event: Document, _context: object) -> Document:
 
     Raises
     ------
-    StorageError, ProbeCrashError
+    StorageError, ProbeCrashError, ProbeTimeoutError
         If the answer is not known; the state machine tries again.
     """
     order = ProbeOrder.model_validate(event)
