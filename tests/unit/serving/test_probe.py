@@ -157,6 +157,26 @@ def test_probe_handler_answers_with_a_document(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_getting_keys_takes_is_taken_from_the_probes_time(
+    handlers: Any, clients: Clients, settings: ServingSettings, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_s: list[float] = []
+
+    def late(_: object) -> Clients:
+        time.sleep(0.2)
+        return clients
+
+    def probe(_: ByteSource, *, limit_s: float, **_rest: Any) -> ProbeResult:
+        given_s.append(limit_s)
+        return ProbeResult(facts=FACTS)
+
+    monkeypatch.setattr(lambda_handler, "_clients", late)
+    monkeypatch.setattr(probing, "answer", probe)
+    handlers.probe(probe_event(), None)
+
+    assert settings.probe_limit_s - 100 < given_s[0] <= settings.probe_limit_s - 0.2
+
+
 def test_probe_handler_raises_what_a_retry_can_help(handlers: Any) -> None:
 
     with pytest.raises(StorageError):
