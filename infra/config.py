@@ -95,6 +95,7 @@ MEASURED_SPEEDS: Final = {
 _CPU_JOBS = 8
 """A new account runs ten functions at a time."""
 _LOCAL_CPU_JOBS = 2
+_WAF_WINDOW_S = 300
 
 
 class Architecture(StrEnum):
@@ -127,7 +128,9 @@ class Config(BaseModel):
     certificate_arn: str | None = None
     throttle_rate_per_s: int = Field(default=200, ge=1)
     throttle_burst: int = Field(default=400, ge=1)
-    waf_requests_per_5min: int = Field(default=10_000, ge=100)
+    waf_requests_per_5min: int | None = Field(default=None, ge=100)
+    """Of one address; unset, half of what the stage lets through. An address is an office with many clients, each of
+    whom is held to rates of its own: this limit only keeps one address from shutting all others out."""
 
     image: str = Field(
         default=IMAGE_BUILT_THERE, pattern=rf"^({IMAGE_BUILT_THERE}|{IMAGE_BUILT_HERE}|{_IMAGE_BY_DIGEST})$"
@@ -154,6 +157,11 @@ class Config(BaseModel):
     lane_speeds: Annotated[dict[Lane, LaneSpeed], BeforeValidator(_from_json)] = MEASURED_SPEEDS
 
     gpu_instance_type: str = Field(default="ml.g4dn.xlarge", pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")
+    gpu_ami_version: str = Field(
+        default="al2-ami-sagemaker-inference-gpu-3-1", pattern=r"^al2(023)?-ami-sagemaker-inference-gpu-[0-9-]+$"
+    )
+    """What SageMaker boots the instance with. Its own choice for g4dn and g5 has driver 470, for CUDA 11.4: there a
+    container of CUDA 12 computes on the CPU. This one has driver 550; a family that came later may need a later one."""
     max_gpu_instances: int = Field(default=2, ge=1)
     gpu_concurrency: int = Field(default=4, ge=1)
     """Invocations one instance works on at a time: a GPU pays only when it is fed."""
@@ -212,6 +220,17 @@ class Config(BaseModel):
         return self.cpu_concurrency or (_LOCAL_CPU_JOBS if self.local else _CPU_JOBS)
 
     @property
+    def cpu_functions(self) -> int:
+        """Functions of the CPU lane that may run at once, where every job in hand is a long one."""
+        most = self.active_total * self.parts_at_once
+        return min(most, self.cpu_concurrency) if self.cpu_concurrency else most
+
+    @property
+    def requests_of_an_address(self) -> int:
+        """What the firewall takes from one address in five minutes."""
+        return self.waf_requests_per_5min or max(100, self.throttle_rate_per_s * _WAF_WINDOW_S // 2)
+
+    @property
     def has_gpu(self) -> bool:
         """True where there is a GPU lane."""
         return self.gpu_backend != "none"
@@ -221,6 +240,11 @@ class Config(BaseModel):
         """The speeds of the lanes that are deployed, as settings read them."""
         deployed = {lane: speed for lane, speed in self.lane_speeds.items() if lane is not Lane.GPU or self.has_gpu}
         return TypeAdapter(dict[Lane, LaneSpeed]).dump_json(deployed).decode()
+
+    @property
+    def deployment(self) -> str:
+        """The product and its stage in one word, as the bill knows them."""
+        return f"{PRODUCT}-{self.stage}"
 
     @property
     def cpu_function_name(self) -> str:

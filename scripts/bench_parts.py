@@ -45,7 +45,7 @@ class Alone:
 
     def __init__(self, model: Enhancer) -> None:
         self._model = model
-        self.name = model.name
+        self.name, self.provider = model.name, model.provider
 
     def stream(self, channels: int) -> NetworkStream:
         """Return the model's own."""

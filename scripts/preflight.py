@@ -17,6 +17,12 @@ MIN_BOOTSTRAP_VERSION = 6
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 MIN_CONCURRENCY = 100
 """Functions at once: an account begins with 10, and a busy minute of this service runs dozens."""
+MIN_ROOM = 5
+"""Functions that the CPU lane must leave to calls and to the steps of jobs: a lane that has them all waits for itself,
+since its workers ask another function for their keys."""
+NEW_ACCOUNT_CONCURRENCY = 10
+NEW_ACCOUNT_MEMORY_MIB = 3008
+"""What a function may have at most in some accounts that nobody has used yet; Lambda has no quota that says so."""
 DOCKER_WAIT_S = 20
 
 ClientOf = Callable[[str], Any]
@@ -62,6 +68,7 @@ def _account_checks(config: Config) -> list[Check]:
         _bootstrap: True,
         _gpu_quota: config.has_gpu,
         _concurrency: True,
+        _memory: config.cpu_memory_mib > NEW_ACCOUNT_MEMORY_MIB,
         _build_quota: config.image == IMAGE_BUILT_THERE,
         _mirror: config.image == IMAGE_BUILT_THERE and config.models_mirror is not None,
         _images: config.image_is_named,
@@ -141,15 +148,52 @@ def _gpu_quota(client_of: ClientOf, config: Config) -> Finding:
     return Finding("gpu quota", Level.OK, f"{value} {name}")
 
 
-def _concurrency(client_of: ClientOf, _config: Config) -> Finding:
+def _concurrency(client_of: ClientOf, config: Config) -> Finding:
     try:
-        value = int(client_of("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+        value = _functions_at_once(client_of("lambda"))
     except (BotoCoreError, ClientError) as error:
         return _unknown("lambda", error)
+    raised = (
+        "aws service-quotas request-service-quota-increase --service-code lambda "
+        "--quota-code L-B99A9384 --desired-value 1000"
+    )
+    room = value - MIN_ROOM
+    if config.cpu_functions > room:
+        message = f"{value} functions at once, and the CPU lane may take {config.cpu_functions} of them"
+        return Finding("lambda", Level.FAIL, message, f"{raised}. Until then: {_smaller_lane(config, room)}")
     if value < MIN_CONCURRENCY:
-        remedy = "ask for 1,000 (quota L-B99A9384), and for functions of 10,240 MB if the account is new"
-        return Finding("lambda", Level.WARN, f"{value} functions at once: clients will be throttled", remedy)
+        return Finding("lambda", Level.WARN, f"{value} functions at once: clients will be throttled", raised)
     return Finding("lambda", Level.OK, f"{value} functions at once")
+
+
+def _smaller_lane(config: Config, room: int) -> str:
+    """Return what makes the CPU lane fit: fewer jobs in hand, of which long ones still get two functions each."""
+    parts = min(config.parts_at_once, 2) if room > 1 else 1
+    return f"-c partsAtOnce={parts} -c maxActiveTotal={max(1, room // parts)}"
+
+
+def _memory(client_of: ClientOf, config: Config) -> Finding:
+    """Guess at a limit that Lambda tells nobody, before two images have been built for a function that it refuses."""
+    wanted = f"functions of {config.cpu_memory_mib:,} MB"
+    try:
+        client = client_of("lambda")
+        if _functions_at_once(client) > NEW_ACCOUNT_CONCURRENCY or _has_large_function(client):
+            return Finding("memory", Level.OK, wanted)
+    except (BotoCoreError, ClientError) as error:
+        return _unknown("memory", error)
+    message = f"{wanted} are configured; accounts as new as this one may be held to {NEW_ACCOUNT_MEMORY_MIB:,} MB"
+    remedy = f"-c cpuMemoryMib={NEW_ACCOUNT_MEMORY_MIB}, until AWS support has lifted the limit"
+    return Finding("memory", Level.WARN, message, remedy)
+
+
+def _functions_at_once(client: Any) -> int:
+    return int(client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+
+
+def _has_large_function(client: Any) -> bool:
+    """Tell whether the account has a function already that the limit would have refused."""
+    pages = client.get_paginator("list_functions").paginate()
+    return any(one["MemorySize"] > NEW_ACCOUNT_MEMORY_MIB for page in pages for one in page["Functions"])
 
 
 def _build_quota(client_of: ClientOf, config: Config) -> Finding:

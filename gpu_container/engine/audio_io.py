@@ -21,7 +21,7 @@ import numpy as np
 
 from gpu_container.contract import AudioFacts, ErrorCode, ReportWarning
 from gpu_container.engine.byte_io import ByteSink, ByteSource
-from gpu_container.engine.errors import EngineError
+from gpu_container.engine.errors import DeadlineError, EngineError
 from gpu_container.engine.formats import MAX_DURATION_S, AudioFormat, OutputSpec, Samples, check
 from gpu_container.engine.isolation.jobs import CHUNK_BYTES, FORMAT, Done, Job, Refused
 from gpu_container.engine.isolation.nursery import FILE_TO_BLAME, NURSERY, Child
@@ -58,7 +58,8 @@ class DecodeLimits:
     stall_s
         Without a sign from a child that is not waiting for us.
     deadline_s
-        For the whole file; None where the one who asks has all the time.
+        For the whole file, fetching included: more than the file may be to blame. None where the one who asks has all
+        the time.
     """
 
     max_duration_s: float = MAX_DURATION_S
@@ -83,6 +84,8 @@ def probe(source: ByteSource, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Audio
     ------
     EngineError
         As `decode`.
+    DeadlineError
+        If it took longer than ``limits.deadline_s``.
     """
     with decode(source, limits=limits) as decoding:
         frames = sum(block.shape[1] for block in decoding.blocks())
@@ -300,7 +303,7 @@ class _Conversation(ABC):
         except ClosedError:
             self._fail(self._cause_of_death())
         except TimeoutError:
-            self._fail(self._blame("it takes too long to decode"))
+            self._fail(DeadlineError() if self._is_over() else self._blame("it takes too long to decode"))
         except (ValueError, struct.error):
             # A child that talks nonsense is no longer running our code.
             self._fail(self._blame("its decoder went astray"))
@@ -332,6 +335,10 @@ class _Conversation(ABC):
         if self._ends_at_s is None:
             return self._limits.stall_s
         return min(self._limits.stall_s, max(0.001, self._ends_at_s - time.monotonic()))
+
+    def _is_over(self) -> bool:
+        """Tell whether the deadline has come, and not a child gone silent; timers may end a little early."""
+        return self._ends_at_s is not None and time.monotonic() > self._ends_at_s - _POLL_S
 
     def _cause_of_death(self) -> EngineError:
         ending = self._child.ending()

@@ -45,6 +45,11 @@ class Batcher:
         self._model = _merging(model, slots, max_rows)
 
     @property
+    def provider(self) -> str:
+        """What computes, by ONNX Runtime's name."""
+        return self._model.provider
+
+    @property
     def rows(self) -> int:
         """Streams side by side in one call from which on more gain nothing."""
         return self._model.rows
@@ -64,7 +69,7 @@ def _merging(model: Enhancer, slots: int | None, max_rows: int | None) -> Enhanc
     if not isinstance(model, DeepFilterNet):
         msg = f"blocks of a {type(model).__name__} cannot be merged"
         raise TypeError(msg)
-    on_gpu = model.providers[0] == CUDA
+    on_gpu = model.provider == CUDA
     merging = MergingNetwork(
         model.network,
         slots=slots or (1 if on_gpu else len(os.sched_getaffinity(0))),

@@ -143,6 +143,11 @@ class DeepFilterNet:
         self.network = network
 
     @property
+    def provider(self) -> str:
+        """What computes, by ONNX Runtime's name."""
+        return self.providers[0]
+
+    @property
     def rows(self) -> int:
         """Streams side by side in one call from which on more gain nothing."""
         return self.network.tiling.rows

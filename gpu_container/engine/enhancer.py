@@ -43,6 +43,11 @@ class Enhancer(Protocol):
     name: str
 
     @property
+    def provider(self) -> str:
+        """ONNX Runtime's name of what computes; the CPU's where any part of the model is left to it."""
+        ...
+
+    @property
     def rows(self) -> int:
         """Streams side by side in one call from which on more gain nothing."""
         ...

@@ -22,6 +22,13 @@ class EngineError(Exception):
         self.message = message
 
 
+class DeadlineError(EngineError):
+    """The time that the caller gave is over; the file may be a good one."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.ENGINE_FAILED, "The time allowed for the file is over.")
+
+
 def stop_if_cancelled(is_cancelled: Callable[[], bool] | None) -> None:
     """Raise CANCELLED where the caller's question is answered with yes."""
     if is_cancelled and is_cancelled():

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from scipy.signal import firwin, lfilter
 
+from gpu_container.engine.deepfilternet import CPU
 from gpu_container.engine.enhancer import Enhancer, NetworkStream, SignalStream
 from gpu_container.engine.level import HEAD_S, lift
 from gpu_container.engine.stft import RATE_HZ, Real
@@ -45,6 +46,11 @@ class Primed:
         self.name = member.name
         self._member = member
         self._level_db = level_db
+
+    @property
+    def provider(self) -> str:
+        """What computes, by ONNX Runtime's name."""
+        return self._member.provider
 
     @property
     def rows(self) -> int:
@@ -203,6 +209,12 @@ class Fusion:
         self.name = name
         self.members = tuple(member for member, _ in members)
         self._shares = tuple(share for _, share in members)
+
+    @property
+    def provider(self) -> str:
+        """What computes, by ONNX Runtime's name; the CPU where it computes any member."""
+        found = {member.provider for member in self.members}
+        return CPU if CPU in found else self.members[0].provider
 
     @property
     def rows(self) -> int:

@@ -120,7 +120,8 @@ def make_access(settings: ServingSettings, session: botocore.session.Session) ->
     """Return what opens orders, on the process's own session; None where its own credentials are to do."""
     if not settings.access_function:
         return None
-    # A cold start of the function takes seconds; an order that waited minutes for a worker can wait for it.
-    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5})
+    # A cold start of the function takes seconds, and room for it minutes where the account's functions are all busy:
+    # this is three of them on average. An order that waited for its worker can wait for its keys.
+    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 22})
     function: Any = session.create_client("lambda", config=config)
     return Access(settings, function, session.get_component("data_loader"))

@@ -5,6 +5,7 @@ that Step Functions' own Retry sees it.
 """
 
 import os
+import time
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -27,11 +28,11 @@ def probe(event: Document, _context: object) -> Document:
 
     Raises
     ------
-    StorageError, ProbeCrashError
+    StorageError, ProbeCrashError, ProbeTimeoutError
         If the answer is not known; the state machine tries again.
     """
     order = ProbeOrder.model_validate(event)
-    settings = _settings()
+    settings, began_s = _settings(), time.monotonic()
     try:
         clients = _clients(order)
     except AccessRefusedError:
@@ -41,7 +42,7 @@ def probe(event: Document, _context: object) -> Document:
     with S3Source(clients.s3, order.input) as source:
         answer = probing.answer(
             source,
-            limit_s=settings.probe_limit_s,
+            limit_s=settings.probe_limit_s - (time.monotonic() - began_s),  # keys may take minutes to come
             memory_bytes=settings.probe_memory_bytes,
             checksums=order.checksums,
         )

@@ -2,20 +2,27 @@
 
 import base64
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from gpu_container.contract import Checksum, ErrorCode, ProbeFailure, ProbeResult
 from gpu_container.engine.audio_io import DecodeLimits, probe
 from gpu_container.engine.byte_io import ByteSource
-from gpu_container.engine.errors import EngineError
+from gpu_container.engine.errors import DeadlineError, EngineError
 
 _BLOCK_BYTES: Final = 8 * 2**20
 """As storage reads ahead."""
+_STALL_S: Final = 120.0
+"""A decoder that has its bytes and says nothing for so long hangs; one that waits for storage may wait."""
 
 
 class ProbeCrashError(Exception):
     """The probe itself failed, which says nothing about the recording; try again."""
+
+
+class ProbeTimeoutError(Exception):
+    """The time was over: storage may have been slow, or the recording is too much to read."""
 
 
 def answer(
@@ -23,17 +30,28 @@ def answer(
 ) -> ProbeResult | ProbeFailure:
     """Say what is in a recording, if it is the one that was declared.
 
+    Parameters
+    ----------
+    limit_s
+        For all of it: the recording is read once for its checksums and once for its sound.
+
     Raises
     ------
     ProbeCrashError
         If decoding failed for a reason that is not the recording's. What ``source`` raises comes through.
+    ProbeTimeoutError
+        If it took longer than ``limit_s``.
     """
+    ends_at_s = time.monotonic() + limit_s
     if wrong := _mismatch(source, checksums):
         message = f"The file's {wrong.algorithm} is not the declared one."
         return ProbeFailure(error_code=ErrorCode.INPUT_CHECKSUM_MISMATCH, message=message)
-    limits = DecodeLimits(memory_bytes=memory_bytes, stall_s=limit_s, deadline_s=limit_s)
+    remaining_s = ends_at_s - time.monotonic()
+    limits = DecodeLimits(memory_bytes=memory_bytes, stall_s=_STALL_S, deadline_s=remaining_s)
     try:
         return ProbeResult(facts=probe(source, limits=limits))
+    except DeadlineError as error:
+        raise ProbeTimeoutError(f"not read within {limit_s:.0f} s") from error
     except EngineError as error:
         if not error.code.is_input_fault:
             raise ProbeCrashError(error.message) from error

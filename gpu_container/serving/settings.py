@@ -28,10 +28,13 @@ class ServingSettings(BaseModel):
 
     preload_models: tuple[str, ...] = ("dfn3",)
     """Models loaded before /ping answers 200; others are loaded on their first order."""
+    needs_gpu: bool = False
+    """Refuse to work where no GPU computes: ONNX Runtime would fall back to the CPU without an error."""
     work_dir: Path = Path(tempfile.gettempdir())
 
     heartbeat_s: float = Field(30, gt=0)
-    probe_limit_s: float = Field(120, gt=0)
+    probe_limit_s: float = Field(840, gt=0)
+    """For one upload, from its first byte to its last; below what ends the function, so that it can say so."""
     probe_memory_bytes: int = Field(3 * 2**29, gt=0)
     """Below the probe function's own 2 GiB, so that the file is refused and not the function killed."""
 

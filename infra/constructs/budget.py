@@ -3,19 +3,19 @@
 from aws_cdk import aws_budgets as budgets
 from constructs import Construct
 
-from infra.config import PRODUCT, Config
+from infra.config import Config
 
 _THRESHOLDS_PERCENT = (80, 100)
 
 
-def add_budget(scope: Construct, config: Config, *, limit_usd: int, email: str) -> None:
-    """Tell ``email`` when the spending tagged as ours reaches parts of ``limit_usd`` in a month."""
+def add_budget(scope: Construct, config: Config, *, tag: str, limit_usd: int, email: str) -> None:
+    """Tell ``email`` when what this deployment's ``tag`` marks costs parts of ``limit_usd`` in a month."""
     budget = budgets.CfnBudget.BudgetDataProperty(
-        budget_name=f"{PRODUCT}-{config.stage}",
+        budget_name=config.deployment,
         budget_type="COST",
         time_unit="MONTHLY",
         budget_limit=budgets.CfnBudget.SpendProperty(amount=limit_usd, unit="USD"),
-        cost_filters={"TagKeyValue": [f"user:product${PRODUCT}"]},
+        cost_filters={"TagKeyValue": [f"user:{tag}${config.deployment}"]},
     )
     notices = [
         budgets.CfnBudget.NotificationWithSubscribersProperty(

@@ -6,6 +6,7 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from infra.config import PRODUCT, Config
+from infra.constructs.gateway_responses import THROTTLED
 from infra.constructs.logs import log_group, vended_name
 
 _COUNTED_ONLY = (
@@ -14,6 +15,10 @@ _COUNTED_ONLY = (
     "EC2MetaDataSSRF_BODY",  # likewise; what fetches URLs guards against it where it can resolve names
     "NoUserAgent_HEADER",  # some workflow services send none
 )
+
+_TOO_MANY = "TooMany"
+_RETRY_AFTER_S = 30
+"""The window of five minutes slides, and is looked at every few seconds: who calls a little less is let in soon."""
 
 
 class Firewall(Construct):
@@ -27,6 +32,11 @@ class Firewall(Construct):
             scope="REGIONAL",
             default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
             visibility_config=_visibility("Api"),
+            custom_response_bodies={
+                _TOO_MANY: wafv2.CfnWebACL.CustomResponseBodyProperty(
+                    content=THROTTLED.body(), content_type="APPLICATION_JSON"
+                )
+            },
             rules=[
                 _rate_rule(config),
                 _managed_rule(1, "AWSManagedRulesCommonRuleSet", _COUNTED_ONLY),
@@ -68,12 +78,23 @@ def _visibility(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
 
 def _rate_rule(config: Config) -> wafv2.CfnWebACL.RuleProperty:
     statement = wafv2.CfnWebACL.RateBasedStatementProperty(
-        limit=config.waf_requests_per_5min, aggregate_key_type="IP", evaluation_window_sec=300
+        limit=config.requests_of_an_address, aggregate_key_type="IP", evaluation_window_sec=300
     )
     return wafv2.CfnWebACL.RuleProperty(
         name="RatePerAddress",
         priority=0,
-        action=wafv2.CfnWebACL.RuleActionProperty(block={}),
+        # What it says comes before what the gateway would: 403, for good and without a word of when to come again.
+        action=wafv2.CfnWebACL.RuleActionProperty(
+            block=wafv2.CfnWebACL.BlockActionProperty(
+                custom_response=wafv2.CfnWebACL.CustomResponseProperty(
+                    response_code=THROTTLED.status,
+                    custom_response_body_key=_TOO_MANY,
+                    response_headers=[
+                        wafv2.CfnWebACL.CustomHTTPHeaderProperty(name="retry-after", value=str(_RETRY_AFTER_S))
+                    ],
+                )
+            )
+        ),
         statement=wafv2.CfnWebACL.StatementProperty(rate_based_statement=statement),
         visibility_config=_visibility("RatePerAddress"),
     )

@@ -19,6 +19,8 @@ from infra.nag import accept_objects, accept_wildcard
 _IMAGE_START_TIMEOUT_S = 900
 _CONCURRENCY = "CLEARTAKE_MAX_CONCURRENT"
 """The container must take at least as many orders at once as the endpoint sends it."""
+_NEEDS_GPU = "CLEARTAKE_NEEDS_GPU"
+"""A container that computes on the CPU of an instance that is paid for its GPU is not healthy."""
 _ID_CHARACTERS = 36
 """Of a job's id (RFC 9562)."""
 
@@ -102,7 +104,8 @@ class GpuEndpoint(Construct):
             "Model",
             execution_role_arn=self.role.role_arn,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.uri, environment={_CONCURRENCY: str(config.gpu_concurrency), **keys.environment}
+                image=image.uri,
+                environment={_CONCURRENCY: str(config.gpu_concurrency), _NEEDS_GPU: "true", **keys.environment},
             ),
         )
         model.node.add_dependency(self.role)
@@ -119,6 +122,7 @@ class GpuEndpoint(Construct):
                     variant_name=VARIANT,
                     model_name=model.attr_model_name,
                     instance_type=config.gpu_instance_type,
+                    inference_ami_version=config.gpu_ami_version,
                     initial_instance_count=1,  # creation proves that the image starts; scaling takes it to zero after
                     initial_variant_weight=1,
                     container_startup_health_check_timeout_in_seconds=_IMAGE_START_TIMEOUT_S,

@@ -22,7 +22,7 @@ from infra.constructs.machines import executions_arn, machine_arn
 from infra.constructs.queues import ERASE_TIMEOUT_S, JobQueues
 from infra.constructs.work_role import WorkRole
 from infra.nag import accept_objects, accept_wildcard
-from lambdas.core.workflow import ASSET_INTAKE, FunctionName
+from lambdas.core.workflow import ASSET_INTAKE, PROBE_LIMIT_S, FunctionName
 from lambdas.settings import (
     AdmitSettings,
     CompleteSettings,
@@ -93,7 +93,8 @@ class JobFunctions:
     def probe(self) -> ServiceFunction:
         """Decode an upload: it opens clients' bytes, so it may touch nothing but the one it was given the keys to."""
         local = {"CLEARTAKE_S3_ADDRESSING": "path"} if self._config.local else {}
-        environment = {**self._stores.keys.environment, **local}
+        limit = {"CLEARTAKE_PROBE_LIMIT_S": str(PROBE_LIMIT_S)}
+        environment = {**self._stores.keys.environment, **limit, **local}
         function = self._make(
             Spec(
                 FunctionName.PROBE,

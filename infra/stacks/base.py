@@ -10,6 +10,9 @@ from infra.config import LOCAL_ACCOUNT, LOCAL_REGION, PRODUCT, Config
 _CFN_LINT = {"config": {"ignore_checks": ["W3005"]}}
 """The CDK orders a function after its role's policies, and so names the role twice."""
 
+DEPLOYMENT_TAG = "deployment"
+"""Tells two stages apart for who can filter by one tag only, as a budget can."""
+
 
 class BaseStack(Stack):
     """A stack named, tagged and protected like every other of this app."""
@@ -21,7 +24,7 @@ class BaseStack(Stack):
             description=f"Cleartake ({config.stage}): {description}",
             analytics_reporting=False,
             # CloudFormation hands them on to every resource; as cost allocation tags they split the bill.
-            tags={"product": PRODUCT, "stage": config.stage, "part": part},
+            tags={"product": PRODUCT, "stage": config.stage, "part": part, DEPLOYMENT_TAG: config.deployment},
             termination_protection=config.is_production,
             **_target(config),
         )

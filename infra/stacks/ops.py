@@ -9,7 +9,7 @@ from infra.constructs.dashboard import add_dashboard
 from infra.constructs.publish import publish
 from infra.outputs import Output
 from infra.stacks.api import ApiStack
-from infra.stacks.base import BaseStack
+from infra.stacks.base import DEPLOYMENT_TAG, BaseStack
 from infra.stacks.data import DataStack
 from infra.stacks.engine import EngineStack
 
@@ -38,5 +38,5 @@ class OpsStack(BaseStack):
             self, config, api=api.api, queue=engine.admit_queue, machine=engine.enhancement, alarms=alarms.all
         )
         if not config.local and config.monthly_budget_usd and config.alarm_email:
-            add_budget(self, config, limit_usd=config.monthly_budget_usd, email=config.alarm_email)
+            add_budget(self, config, tag=DEPLOYMENT_TAG, limit_usd=config.monthly_budget_usd, email=config.alarm_email)
         publish(self, Output.ALARM_TOPIC_ARN, alarms.topic.topic_arn)

@@ -25,6 +25,7 @@ class RateClass(StrEnum):
     ADOBE = "adobe"
     NATIVE_CREATE = "native-create"
     NATIVE = "native"
+    NATIVE_WAIT = "native-wait"
 
 
 DEFAULT_LIMITS: Mapping[RateClass, int] = {
@@ -33,6 +34,8 @@ DEFAULT_LIMITS: Mapping[RateClass, int] = {
     RateClass.ADOBE: 500,
     RateClass.NATIVE_CREATE: 300,
     RateClass.NATIVE: 1000,
+    # Each keeps a function busy for up to 20 s: 40 of the account's at most.
+    RateClass.NATIVE_WAIT: 120,
 }
 """Calls in a minute, where a client has no limit of its own."""
 

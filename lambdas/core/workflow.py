@@ -34,6 +34,9 @@ INVOCATION_TIMEOUT_S = 3600
 CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
+PROBE_LIMIT_S = CPU_INVOCATION_TIMEOUT_S - 60
+"""What a probe gives itself: the rest is for getting its keys, and for saying that it took too long."""
+
 EXECUTION_TIMEOUT_S = 12 * 3600
 FAN_OUT_TIMEOUT_S = 10 * 3600
 """Sooner than the task that waits for it."""
@@ -130,8 +133,20 @@ TRANSIENT = Retry(
 )
 """Faults of the platform, and what our own adapters call transient. Never the client's bytes."""
 
+_ROOM = Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60)
+"""Room in the account comes back as other functions end: half an hour on average before it is given up."""
+
+PERSISTENT = (_ROOM, Retry(TRANSIENT.errors, attempts=60, max_delay_s=60))
+"""Of a step that holds the fruit of an attempt: a platform that is away for minutes must not throw it away."""
+
 DEATHS = ("States.Timeout", "Sandbox.Timedout", "Runtime.ExitError", "Lambda.Unknown")
 """How a function ends that ran out of time or memory or crashed. Twice over on one file, the file is to blame."""
+
+
+PROBE_TIMEOUT = "ProbeTimeoutError"
+"""The container's own name of it."""
+OUT_OF_TIME = (PROBE_TIMEOUT, "Sandbox.Timedout", "States.Timeout")
+"""How a probe ends that could not read a file in time. Twice over, the file is too much for it, but not damaged."""
 
 
 WHOLE_STATE = "$"
@@ -219,17 +234,24 @@ ASSET_INTAKE = Machine(
             "probed",
             payload="$.located.probe_order",
             next="MarkReady",
-            timeout_s=900,
+            timeout_s=CPU_INVOCATION_TIMEOUT_S,
             # Storage that fails says nothing about the file: try for twenty minutes. The first match counts, so a
-            # file that kills the probe is tried once more and not for hours.
+            # file that kills the probe, or is too long for it, is tried once more and not for hours.
             retries=(
-                Retry(DEATHS, attempts=1),
+                Retry((*DEATHS, PROBE_TIMEOUT), attempts=1),
                 Retry((*TRANSIENT.errors, "StorageError", "ProbeCrashError"), interval_s=5, attempts=8),
             ),
             branches={"failed": "MarkInvalid"},
             catch="MarkInvalid",
         ),
-        Step("MarkReady", FunctionName.INTAKE, "marked", next=END, branches={"enqueue": "Enqueue"}),
+        Step(
+            "MarkReady",
+            FunctionName.INTAKE,
+            "marked",
+            next=END,
+            retries=PERSISTENT,
+            branches={"enqueue": "Enqueue"},
+        ),
         Step("MarkInvalid", FunctionName.INTAKE, "marked", next=END),
         # A full queue gets an hour to become shorter.
         Step(
@@ -247,7 +269,15 @@ ENHANCEMENT = Machine(
     timeout_s=EXECUTION_TIMEOUT_S,
     steps=(
         # The input is {"job_id", "client_id", "attempt"}.
-        Step("Claim", FunctionName.JOB_STEPS, "claimed", next="Dispatch", branches={"stop": "Notify"}, catch="Fail"),
+        Step(
+            "Claim",
+            FunctionName.JOB_STEPS,
+            "claimed",
+            next="Dispatch",
+            retries=PERSISTENT,
+            branches={"stop": "Notify"},
+            catch="Fail",
+        ),
         Step(
             "Dispatch",
             FunctionName.DISPATCH,
@@ -255,25 +285,24 @@ ENHANCEMENT = Machine(
             next="Verify",
             callback=True,
             # An endpoint or a table that is away for minutes must not cost attempts.
-            retries=(Retry(TRANSIENT.errors, interval_s=5, attempts=7),),
+            retries=(_ROOM, Retry(TRANSIENT.errors, interval_s=5, attempts=7)),
             # Behind a busy lane it may wait for several invocations' time; the heartbeat tells waiting from lost.
             timeout_s=EXECUTION_TIMEOUT_S - 1800,
             heartbeat_s=TASK_HEARTBEAT_S,
             catch="Fail",
         ),
-        Step("Verify", FunctionName.JOB_STEPS, "verified", next="Succeed", catch="Fail"),
-        Step("Succeed", FunctionName.JOB_STEPS, "finished", next="Notify", catch="Fail"),
-        Step("Fail", FunctionName.JOB_STEPS, "finished", next="Notify", branches={"queued": END}),
+        Step("Verify", FunctionName.JOB_STEPS, "verified", next="Succeed", retries=PERSISTENT, catch="Fail"),
+        Step("Succeed", FunctionName.JOB_STEPS, "finished", next="Notify", retries=PERSISTENT, catch="Fail"),
+        Step("Fail", FunctionName.JOB_STEPS, "finished", next="Notify", retries=PERSISTENT, branches={"queued": END}),
         # Also after a job that somebody else has ended: there is nobody but its execution to tell of it.
-        Step("Notify", FunctionName.JOB_STEPS, "notified", next=END),
+        Step("Notify", FunctionName.JOB_STEPS, "notified", next=END, retries=PERSISTENT),
     ),
 )
 
 _IN_A_FUNCTION = (
     # A crash takes only its part along, and may be the machine's fault; the second time it ends the lane's attempt.
     Retry(DEATHS, attempts=1),
-    # Room in the account comes back as other files are done: wait for it as an order to one function would.
-    Retry(("Lambda.TooManyRequestsException",), interval_s=5, attempts=60, max_delay_s=60),
+    _ROOM,
     Retry(TRANSIENT.errors, interval_s=5, attempts=6),
 )
 

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from lambdas.core.clients import Client
 from lambdas.core.errors import DomainError, DomainErrorCode
@@ -35,7 +36,7 @@ class Door:
     rates
         Returns who counts calls.
     rate_class
-        Which class a method on a path is counted in.
+        Which class a request is counted in.
     headers
         What an answer says of the client's rate.
     refuse
@@ -46,7 +47,7 @@ class Door:
 
     authenticate: Callable[[], Client]
     rates: Callable[[], RateLimiter]
-    rate_class: Callable[[str, str], RateClass]
+    rate_class: Callable[[APIGatewayProxyEvent], RateClass]
     headers: Callable[[RateState], Mapping[str, str]]
     refuse: Callable[[DomainError, FieldErrors], Response[str]]
     also: tuple[Route, ...] = ()
@@ -71,7 +72,7 @@ class Door:
     def _enter(self, app: APIGatewayRestResolver) -> None:
         """Let the client in, and remember who it is and what it may still do."""
         event, client = app.current_event, self.authenticate()
-        rate = self.rates().take(client, self.rate_class(event.http_method, event.path))
+        rate = self.rates().take(client, self.rate_class(event))
         app.append_context(client=client, rate=rate)  # type: ignore[no-untyped-call]
 
     def _rated(self, response: Response[T], rate: RateState | None) -> Response[T]:

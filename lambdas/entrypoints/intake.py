@@ -7,9 +7,9 @@ from pydantic import TypeAdapter
 from gpu_container.contract import ProbeFailure, ProbeResult
 from lambdas import bootstrap
 from lambdas.core.errors import DomainError, TransientError
-from lambdas.core.services.intake import PROBE_CRASHED, IntakeService, Located
+from lambdas.core.services.intake import PROBE_CRASHED, PROBE_TIMED_OUT, IntakeService, Located
 from lambdas.core.sources import FetchFailure
-from lambdas.core.workflow import DEATHS
+from lambdas.core.workflow import DEATHS, OUT_OF_TIME
 from lambdas.entrypoints.logs import logger
 from lambdas.entrypoints.steps import caught
 
@@ -70,7 +70,7 @@ def _located(state: dict[str, Any]) -> Located:
 
 
 def _probe_failure(state: dict[str, Any]) -> ProbeFailure:
-    """Return what the probe said; a probe that died of the file said nothing.
+    """Return what the probe said; a probe that died of the file, or ran out of time, said nothing.
 
     Raises
     ------
@@ -80,6 +80,8 @@ def _probe_failure(state: dict[str, Any]) -> ProbeFailure:
     error, cause = caught(state)
     if not error:
         return ProbeFailure.model_validate(state["probed"])
+    if error in OUT_OF_TIME:
+        return PROBE_TIMED_OUT
     if error in DEATHS:
         return PROBE_CRASHED
     raise TransientError(f"the probe failed: {error}: {cause[:200]}")

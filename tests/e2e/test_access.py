@@ -12,6 +12,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from gpu_container.contract import AccessGrant, ProbeAccess, WorkAccess
+from infra.outputs import function_output
+from lambdas.core.workflow import FunctionName
+from lambdas.dialects.registry import DIALECTS
 from tests.e2e.cloud import Api, Cloud
 
 
@@ -194,11 +197,11 @@ def test_an_ended_job_and_a_guessed_token_are_lent_nothing(cloud: Cloud, mine: D
         assert ask(cloud, mine.asked())["outcome"] == "granted"
 
 
-@pytest.mark.parametrize("function", ["FunctionProbe", "FunctionEnhanceCpu"])
-def test_a_containers_own_role_reaches_no_recording(cloud: Cloud, mine: Done, function: str) -> None:
-    """The emulator lends a function's role to its process; so does the test, to itself."""
+def own_keys(cloud: Cloud, function: FunctionName) -> Keys:
+    """Take a function's role on: the emulator lends it to the function's process, and the test to itself."""
     functions, iam, sts = (cloud.aws(name) for name in ("lambda", "iam", "sts"))
-    role = functions.get_function_configuration(FunctionName=cloud.outputs[function])["Role"]
+    deployed = cloud.outputs[function_output(function)]
+    role = functions.get_function_configuration(FunctionName=deployed)["Role"]
     name = role.rsplit("/", 1)[1]
     trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
     anybody = {
@@ -210,7 +213,7 @@ def test_a_containers_own_role_reaches_no_recording(cloud: Cloud, mine: Done, fu
         lent = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     finally:
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
-    own = Keys(
+    return Keys(
         cloud,
         {
             "access_key_id": lent["AccessKeyId"],
@@ -219,5 +222,59 @@ def test_a_containers_own_role_reaches_no_recording(cloud: Cloud, mine: Done, fu
             "expires_at": lent["Expiration"],
         },
     )
+
+
+@pytest.mark.parametrize("function", [FunctionName.PROBE, FunctionName.ENHANCE_CPU])
+def test_a_containers_own_role_reaches_no_recording(cloud: Cloud, mine: Done, function: FunctionName) -> None:
+    own = own_keys(cloud, function)
     assert not any(own.may_get(ref) or own.may_put(ref) for ref in (mine.upload, mine.result, mine.wet))
     assert not own.may("dynamodb", "get_item", **mine.row)
+
+
+READ_UPLOAD, READ_RESULT, READ_ROW = "read an upload", "read a result", "read a row"
+LOOKS = {READ_UPLOAD, READ_RESULT, READ_ROW}
+"""What a permitted try leaves as it was; the others are tried only where they are forbidden."""
+WRITE_RESULT, DELETE_RESULT, WRITE_ROW = "write a result", "delete a result", "write a row"
+START, ANSWER, GET_KEYS = "start an enhancement", "say that one is done", "get a container's keys"
+
+WRITES_ROWS = {READ_ROW, WRITE_ROW}
+MAY: dict[FunctionName, set[str]] = {
+    **{dialect.function: WRITES_ROWS for dialect in DIALECTS},
+    FunctionName.TOKEN: {READ_ROW},
+    FunctionName.DOCS: set(),
+    FunctionName.INTAKE: {READ_UPLOAD, *WRITES_ROWS},
+    FunctionName.ADMIT: {START, *WRITES_ROWS},
+    FunctionName.JOB_STEPS: {READ_RESULT, *WRITES_ROWS},
+    FunctionName.DISPATCH: WRITES_ROWS,
+    FunctionName.ACCESS: {READ_ROW},
+    FunctionName.COMPLETE: {ANSWER, READ_ROW},
+    FunctionName.SWEEP: {ANSWER, *WRITES_ROWS},
+    FunctionName.ERASE: {DELETE_RESULT, *WRITES_ROWS},
+    FunctionName.FETCH: set(),
+    # Of webhooks alone, which is a condition on rows: the templates are the proof of that.
+    FunctionName.WEBHOOK: WRITES_ROWS,
+    FunctionName.DELIVER: WRITES_ROWS,
+    FunctionName.PROBE: {GET_KEYS},
+    FunctionName.ENHANCE_CPU: {GET_KEYS},
+}
+
+
+@pytest.mark.parametrize("function", FunctionName)
+def test_a_function_is_refused_what_is_not_its_business(cloud: Cloud, mine: Done, function: FunctionName) -> None:
+    own, outputs = own_keys(cloud, function), cloud.outputs
+    tries: dict[str, tuple[str, str, dict[str, Any]]] = {
+        READ_UPLOAD: ("s3", "get_object", mine.upload),
+        READ_RESULT: ("s3", "get_object", mine.result),
+        READ_ROW: ("dynamodb", "get_item", mine.row),
+        WRITE_RESULT: ("s3", "put_object", {**mine.result, "Body": b"x"}),
+        DELETE_RESULT: ("s3", "delete_object", mine.result),
+        WRITE_ROW: ("dynamodb", "put_item", {"TableName": outputs["TableName"], "Item": mine.key}),
+        START: ("stepfunctions", "start_execution", {"stateMachineArn": outputs["EnhancementMachineArn"]}),
+        ANSWER: ("stepfunctions", "send_task_success", {"taskToken": "guessed", "output": "{}"}),
+        GET_KEYS: ("lambda", "invoke", {"FunctionName": outputs["FunctionAccess"], "Payload": b"{}"}),
+    }
+    forbidden = tries.keys() - MAY[function]
+
+    assert {name for name in forbidden if own.may(tries[name][0], tries[name][1], **tries[name][2])} == set()
+    looks = LOOKS & MAY[function]
+    assert {name for name in looks if own.may(tries[name][0], tries[name][1], **tries[name][2])} == looks

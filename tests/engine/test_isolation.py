@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from gpu_container.contract import ErrorCode
 from gpu_container.engine import audio_io
 from gpu_container.engine.audio_io import DecodeLimits, decode, encode, probe
 from gpu_container.engine.byte_io import FileSource
-from gpu_container.engine.errors import EngineError
+from gpu_container.engine.errors import DeadlineError, EngineError
 from gpu_container.engine.formats import AudioFormat, Copies, OutputSpec
+from gpu_container.engine.isolation.jobs import CHUNK_BYTES
 from gpu_container.engine.isolation.nursery import NURSERY, Nursery
 from gpu_container.engine.stft import Real
 from tests.engine.files import Film, write_film, write_lossy, write_pcm
@@ -77,9 +79,36 @@ def test_a_file_that_brings_its_decoder_down_is_corrupt(word: str) -> None:
 
 
 @pytest.mark.usefixtures("misbehaving")
-@pytest.mark.parametrize("limits", [DecodeLimits(stall_s=0.3), DecodeLimits(deadline_s=0.3)])
-def test_a_decoder_that_hangs_is_killed(limits: DecodeLimits) -> None:
-    assert _failure("sleep", limits).code is ErrorCode.INPUT_CORRUPT
+def test_a_decoder_that_hangs_is_killed() -> None:
+    assert _failure("sleep", DecodeLimits(stall_s=0.3, deadline_s=30)).code is ErrorCode.INPUT_CORRUPT
+
+
+@pytest.mark.usefixtures("misbehaving")
+def test_the_end_of_the_callers_time_is_not_the_files_fault() -> None:
+    failure = _failure("sleep", DecodeLimits(deadline_s=0.3))
+    assert isinstance(failure, DeadlineError)
+    assert failure.code is ErrorCode.ENGINE_FAILED
+
+
+class Slow(Bytes):
+    """A source far away."""
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        time.sleep(0.3)
+        return super().read_at(offset, size_bytes)
+
+
+@pytest.fixture
+def far_away(tmp_path: Path) -> Slow:
+    """Return a good file in several pieces that come slowly."""
+    file = tmp_path / "long"
+    sf.write(file, np.zeros((2 * CHUNK_BYTES // 8, 1)), 48_000, format="WAV", subtype="DOUBLE")
+    return Slow(file.read_bytes())
+
+
+def test_a_good_file_that_comes_too_slowly_is_not_called_damaged(far_away: Slow) -> None:
+    with pytest.raises(DeadlineError):
+        probe(far_away, limits=DecodeLimits(deadline_s=0.5))
 
 
 @pytest.mark.usefixtures("misbehaving")

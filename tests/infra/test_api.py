@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from infra.routes import FALLBACK_FUNCTION, OWN_ROUTES, api_prefixes, api_routes
+from lambdas.core.rates import DEFAULT_LIMITS, RateClass
 from tests.infra.templates import Assembly
+
+TOO_MANY = {
+    "error_code": "429050",
+    "message": "Too many requests",
+    "type": "/v1/problems/rate_exceeded",
+    "title": "Too many requests",
+    "status": 429,
+    "detail": "Too many requests",
+    "code": "rate_exceeded",
+    "retryable": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +72,8 @@ def test_only_the_token_route_reaches_the_signer(methods: dict[tuple[str, str], 
     assert [key for key, name in methods.items() if name == "Token"] == [("POST", "/ims/token/v3")]
 
 
-def test_gateway_answers_are_json_with_the_two_fields(aws: Assembly) -> None:
+def test_gateway_answers_are_for_clients_of_every_dialect(aws: Assembly) -> None:
+    """Adobe's two fields, and a problem document's (RFC 9457) with the native API's two."""
     answers = {
         response["Properties"]["ResponseType"]: response["Properties"]
         for response in aws.of_type("AWS::ApiGateway::GatewayResponse").values()
@@ -69,7 +82,12 @@ def test_gateway_answers_are_json_with_the_two_fields(aws: Assembly) -> None:
     for kind, answer in answers.items():
         template = answer["ResponseTemplates"]["application/json"]
         body = json.loads(template.replace("$context.error.messageString", '"as the gateway says"'))
-        assert set(body) == {"error_code", "message"}, kind
+        problem = {"type", "title", "detail", "code", "retryable"} | ({"status"} if "StatusCode" in answer else set())
+        assert set(body) == {"error_code", "message"} | problem, kind
+        assert body["type"] == f"/v1/problems/{body['code']}"
+        assert body["message"] == body["detail"]
+        assert str(body.get("status")) == answer.get("StatusCode", "None")
+        assert body["retryable"] is ("gatewayresponse.header.retry-after" in answer.get("ResponseParameters", {}))
     assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == "404"
 
 
@@ -78,10 +96,7 @@ def test_throttling_answers_as_the_dialect_would(aws: Assembly) -> None:
         properties = response["Properties"]
         if properties["ResponseType"] in {"THROTTLED", "QUOTA_EXCEEDED"}:
             assert properties["StatusCode"] == "429"
-            assert json.loads(properties["ResponseTemplates"]["application/json"]) == {
-                "error_code": "429050",
-                "message": "Too many requests",
-            }
+            assert json.loads(properties["ResponseTemplates"]["application/json"]) == TOO_MANY
             assert properties["ResponseParameters"] == {"gatewayresponse.header.retry-after": "'1'"}
 
 
@@ -123,3 +138,20 @@ def test_firewall_guards_the_stage_and_logs_no_secret(aws: Assembly) -> None:
     common = rules["AWSManagedRulesCommonRuleSet"]["Statement"]["ManagedRuleGroupStatement"]
     counted = {item["Name"] for item in common["RuleActionOverrides"] if "Count" in item["ActionToUse"]}
     assert "SizeRestrictions_BODY" in counted
+
+
+def test_an_office_behind_one_address_is_told_to_come_again_and_not_shut_out(aws: Assembly) -> None:
+    acl = aws.one("AWS::WAFv2::WebACL")
+    (rule,) = (rule for rule in acl["Rules"] if rule["Name"] == "RatePerAddress")
+    said = rule["Action"]["Block"]["CustomResponse"]
+    body = acl["CustomResponseBodies"][said["CustomResponseBodyKey"]]
+    limit = rule["Statement"]["RateBasedStatement"]
+    (stage,) = aws.one("AWS::ApiGateway::Stage")["MethodSettings"]
+
+    assert said["ResponseCode"] == 429
+    assert said["ResponseHeaders"] == [{"Name": "retry-after", "Value": "30"}]
+    assert (body["ContentType"], json.loads(body["Content"])) == ("APPLICATION_JSON", TOO_MANY)
+    of_the_stage = stage["ThrottlingRateLimit"] * limit["EvaluationWindowSec"]
+    assert limit["Limit"] == of_the_stage / 2, "no address alone uses up what there is for all"
+    clients_at_their_limit = limit["Limit"] / (DEFAULT_LIMITS[RateClass.NATIVE] * 5)
+    assert clients_at_their_limit >= 5, "an office may have several busy clients"

@@ -71,7 +71,14 @@ def test_a_misspelt_setting_fails_the_synthesis() -> None:
 
 
 def test_probe_knows_nothing_of_the_orchestration(aws: Assembly) -> None:
-    assert _variables(aws, FunctionName.PROBE) == {"CLEARTAKE_ACCESS_FUNCTION"}
+    assert _variables(aws, FunctionName.PROBE) == {"CLEARTAKE_ACCESS_FUNCTION", "CLEARTAKE_PROBE_LIMIT_S"}
+
+
+def test_a_probe_has_nearly_all_the_time_that_its_function_has(aws: Assembly) -> None:
+    """A deadline of its own lets it say that it took too long; a short one condemns long recordings."""
+    probe = aws.functions()["Probe"]
+    limit_s = float(probe["Environment"]["Variables"]["CLEARTAKE_PROBE_LIMIT_S"])
+    assert 0.9 * probe["Timeout"] <= limit_s <= probe["Timeout"] - 30
     probe = aws.functions()["Probe"]
     assert probe["PackageType"] == "Image"
     assert probe["ImageConfig"]["Command"] == ["gpu_container.serving.lambda_handler.probe"]

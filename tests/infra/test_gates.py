@@ -11,7 +11,7 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_sqs as sqs
 from pydantic import ValidationError
 
-from infra.config import REPOSITORY, Config
+from infra.config import REPOSITORY, STACK_PARTS, Config
 from infra.nag import gate
 from lambdas.dialects.registry import DIALECTS
 from scripts.preflight import MIN_BOOTSTRAP_VERSION
@@ -41,7 +41,13 @@ def test_production_with_everything_on_passes_the_gate(tmp_path: Path) -> None:
         cors_origins=("https://app.example.org",),
     )
     production = Assembly.make(config, tmp_path)
-    assert len(production.of_type("AWS::Budgets::Budget")) == 1
+    (budget,) = production.of_type("AWS::Budgets::Budget").values()
+    (counted,) = budget["Properties"]["Budget"]["CostFilters"]["TagKeyValue"]
+    artifacts = json.loads((tmp_path / "manifest.json").read_text())["artifacts"]
+    for part in STACK_PARTS:
+        tags = artifacts[f"cleartake-prod-{part}"]["properties"]["tags"]
+        assert counted in {f"user:{key}${value}" for key, value in tags.items()}
+        assert counted.endswith("prod"), "a budget counts its own stage, not its neighbours in the account"
     assert production.one("AWS::ApiGateway::DomainName")["SecurityPolicy"] == "TLS_1_2"
     assert production.one("AWS::ApiGateway::RestApi")["DisableExecuteApiEndpoint"] is True
     assert _browsers(production) == ([["https://app.example.org"]], ['["https://app.example.org"]'] * len(DIALECTS))

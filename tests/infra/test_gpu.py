@@ -2,6 +2,10 @@
 
 import json
 
+import boto3
+
+from gpu_container.serving.settings import ServingSettings
+from infra.config import REPOSITORY
 from tests.infra.templates import Assembly
 
 
@@ -35,6 +39,23 @@ def test_endpoint_scales_to_zero_and_wakes_on_the_first_request(aws: Assembly) -
 def test_the_container_takes_as_many_orders_as_it_is_sent(aws: Assembly) -> None:
     container = aws.one("AWS::SageMaker::Model")["PrimaryContainer"]
     assert container["Environment"]["CLEARTAKE_MAX_CONCURRENT"] == "4"
+
+
+def test_the_instances_driver_is_one_for_the_containers_cuda(aws: Assembly) -> None:
+    """SageMaker's own choice for g4dn and g5 has driver 470, which knows nothing of CUDA 12."""
+    (variant,) = aws.one("AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+    locked = (REPOSITORY / "requirements" / "container-gpu.txt").read_text()
+    assert "nvidia-cuda-runtime-cu12==12." in locked
+    assert variant["InstanceType"] == "ml.g4dn.xlarge"
+    assert variant["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1", "driver 550: CUDA 12, all of it"
+    known = boto3.client("sagemaker", region_name="us-east-1").meta.service_model
+    assert variant["InferenceAmiVersion"] in known.shape_for("ProductionVariantInferenceAmiVersion").enum
+
+
+def test_a_container_that_found_no_gpu_is_not_healthy(aws: Assembly) -> None:
+    environment = aws.one("AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    ours = {name: value for name, value in environment.items() if isinstance(value, str)}
+    assert ServingSettings.from_env(ours).needs_gpu
 
 
 def test_every_worker_knows_who_lends_it_keys(aws: Assembly) -> None:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ from lambdas.core.workflow import (
     Each,
     FunctionName,
     Machine,
+    Retry,
     Step,
 )
 from lambdas.dialects.common import Route
@@ -82,6 +84,8 @@ class Cloud:
     dispatched: list[WorkOrder] = field(default_factory=list)
     resolvers: dict[str, Any] = field(default_factory=dict)
     parts: list[PartOrder] = field(default_factory=list)
+    waited_s: float = 0.0
+    """What all executions together have waited between tries; no test does."""
 
     def __post_init__(self) -> None:
         create_table()
@@ -246,12 +250,12 @@ class Cloud:
         while name != END:
             step = machine.step(name)
             try:
-                answer = self._invoke(step, state)
+                answer = self._persist(step, state)
             except Exception as error:
                 if step.catch is None:
                     raise StateFailedError(step.name) from error
-                named = error.args if isinstance(error, TaskFailedError) else (type(error).__name__, str(error))
-                state = {**state, ERROR_KEY: {"Error": named[0], "Cause": named[1]}}
+                what, cause = _named(error)
+                state = {**state, ERROR_KEY: {"Error": what, "Cause": cause}}
                 name = step.catch
                 continue
             if step.result_key == WHOLE_STATE:
@@ -260,6 +264,21 @@ class Cloud:
                 state = {**state, step.result_key: answer}
             name = step.branches.get(answer.get("outcome", ""), step.next) if isinstance(answer, dict) else step.next
         return state
+
+    def _persist(self, step: Step, state: dict[str, Any]) -> Any:
+        """Try a step as often as its table says; the waits, half of the longest with full jitter, are added up."""
+        tried: Counter[Retry] = Counter()
+        while True:
+            try:
+                return self._invoke(step, state)
+            except Exception as error:
+                name, _ = _named(error)
+                retry = next((retry for retry in step.retries if name in retry.errors), None)
+                if retry is None or tried[retry] == retry.attempts:
+                    raise
+                delay_s = retry.interval_s * retry.backoff ** tried[retry]
+                self.waited_s += min(delay_s, retry.max_delay_s or delay_s) / 2
+                tried[retry] += 1
 
     def _invoke(self, step: Step, state: dict[str, Any]) -> Any:
         function = self.functions[step.function]
@@ -350,7 +369,15 @@ class Cloud:
 
 
 class TaskFailedError(Exception):
-    """A task was failed through its token: (error, cause)."""
+    """A task failed by this name, through its token or because its function never ran: (error, cause)."""
+
+
+def _named(error: Exception) -> tuple[str, str]:
+    """Return an error's name and cause as Step Functions has them."""
+    if isinstance(error, TaskFailedError):
+        name, cause = error.args
+        return str(name), str(cause)
+    return type(error).__name__, str(error)
 
 
 @dataclass

@@ -18,8 +18,8 @@ from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.execution import JobRef
 from lambdas.core.services.failures import NO_CAPACITY, classify
-from lambdas.core.workflow import GPU_START_LIMIT_S, SWEEP_INTERVAL_S
-from tests.integration.cloud import BASE_URL, FREE, Cloud, md5_of
+from lambdas.core.workflow import ENHANCEMENT, GPU_START_LIMIT_S, OUT_OF_TIME, SWEEP_INTERVAL_S, FunctionName
+from tests.integration.cloud import BASE_URL, FREE, Cloud, TaskFailedError, md5_of
 from tests.integration.conftest import FACTS, GOOD, POISON, pretend_work
 
 ASSETS = "/audio_services/v1/assets"
@@ -319,6 +319,72 @@ def test_a_probe_that_fails_of_the_platform_condemns_no_file(cloud: Cloud, calle
     assert cloud.put(waiting, GOOD) == 200
     cloud.uploaded(asset["id"], caller["x-api-key"])
     assert cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body["status"] == "ready_for_processing"
+
+
+@pytest.mark.parametrize("error", OUT_OF_TIME)
+def test_a_file_that_takes_too_long_to_read_is_too_long_and_not_damaged(
+    cloud: Cloud, caller: dict[str, str], error: str
+) -> None:
+    def slow(_order: object) -> Any:
+        raise TaskFailedError(error, "not read within 840 s")
+
+    cloud.probe = slow
+    asset = create(cloud, caller)
+    assert cloud.put(asset, GOOD) == 200
+    cloud.uploaded(asset["id"], caller["x-api-key"])
+
+    shown = cloud.call("GET", f"{ASSETS}/{asset['id']}", headers=caller).body
+    stored = bootstrap.intake_service().assets.get(caller["x-api-key"], asset["id"].rpartition(":")[2])
+    assert shown["status"] == "invalid_upload"
+    assert stored is not None
+    assert stored.error_code == "input_too_long"
+    assert "damaged" not in str(stored.error_message)
+
+
+@pytest.mark.parametrize("step", ["Claim", "Dispatch", "Verify", "Succeed", "Notify"])
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "TransientError"])
+def test_two_minutes_without_functions_or_table_cost_no_attempt(
+    cloud: Cloud, caller: dict[str, str], step: str, error: str
+) -> None:
+    """Most of all where the audio is already there: what was paid for is not thrown away."""
+    asset = upload(cloud, caller)
+    function = ENHANCEMENT.step(step).function
+    works = cloud.functions[function]
+    since_s: list[float] = []
+
+    def busy(event: dict[str, Any], context: Any) -> Any:
+        if event["step"] == step:
+            since_s.append(cloud.waited_s)
+            if cloud.waited_s - since_s[0] < 120:
+                raise TaskFailedError(error, "Rate Exceeded")
+        return works(event, context)
+
+    cloud.functions[function] = busy
+    job = enhance(cloud, caller, asset).body
+    cloud.drain()
+
+    assert len(since_s) > 1
+    assert show(cloud, caller, job)["status"] == "succeeded"
+    assert len(cloud.dispatched) == 1
+    assert [told["job_id"] for told in cloud.outcomes()] == [job["id"]]
+
+
+def test_a_failure_is_written_down_however_long_the_platform_is_away(cloud: Cloud) -> None:
+    caller = cloud.sign_in("acme")
+    works, since_s = cloud.functions[FunctionName.JOB_STEPS], []
+
+    def busy(event: dict[str, Any], context: Any) -> Any:
+        if event["step"] == "Fail":
+            since_s.append(cloud.waited_s)
+            if cloud.waited_s - since_s[0] < 120:
+                raise TaskFailedError("Lambda.TooManyRequestsException", "Rate Exceeded")
+        return works(event, context)
+
+    cloud.functions[FunctionName.JOB_STEPS] = busy
+    job = enhance(cloud, caller, upload(cloud, caller, POISON)).body
+    cloud.drain()
+
+    assert show(cloud, caller, job)["status"] == "failed"
 
 
 def test_a_job_whose_execution_never_started_goes_back_to_the_queue(cloud: Cloud, caller: dict[str, str]) -> None:

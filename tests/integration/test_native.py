@@ -9,8 +9,9 @@ import requests
 
 from lambdas import bootstrap
 from lambdas.core.errors import TransientError
-from lambdas.core.rates import RateClass
+from lambdas.core.rates import DEFAULT_LIMITS, WINDOW_S, RateClass
 from lambdas.core.services.listing import JobListing
+from lambdas.dialects.native.routes import MAX_WAIT_S
 from lambdas.dialects.openapi import document
 from tests.integration.cloud import AUDIO, BASE_URL, TABLE, Answer, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON, pretend_work
@@ -326,6 +327,19 @@ def test_a_client_learns_what_it_may_still_do_and_when_to_come_again(cloud: Clou
     assert answers[3].headers["RateLimit-Policy"] == answers[0].headers["RateLimit-Policy"]
     assert answers[3].headers["RateLimit"] == f'"minute";r=0;t={answers[3].headers["Retry-After"]}'
     assert (answers[3].body["code"], answers[3].body["retryable"]) == ("rate_exceeded", True)
+
+
+def test_calls_that_wait_are_counted_apart_since_each_keeps_a_function_busy(
+    cloud: Cloud, caller: dict[str, str]
+) -> None:
+    assert DEFAULT_LIMITS[RateClass.NATIVE_WAIT] * MAX_WAIT_S / WINDOW_S <= 40, "functions that one client may occupy"
+    bootstrap.client_administration(TABLE).set_rate_limit(caller["x-api-key"], RateClass.NATIVE_WAIT, 2)
+    nothing = "/v1/enhancements/00000000-0000-4000-8000-000000000000"
+
+    waiting = [cloud.call("GET", f"{nothing}?wait=20", headers=caller).status for _ in range(3)]
+    at_once = [cloud.call("GET", f"{nothing}{query}", headers=caller).status for query in ("", "?wait=0")]
+
+    assert (waiting, at_once) == ([404, 404, 429], [404, 404])
 
 
 def test_refusals_say_too_what_a_client_may_still_do(cloud: Cloud, caller: dict[str, str]) -> None:

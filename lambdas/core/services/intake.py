@@ -24,6 +24,11 @@ PROBE_CRASHED = ProbeFailure(
     error_code=ErrorCode.INPUT_CORRUPT, message="The file could not be read within the limits of the probe."
 )
 
+PROBE_TIMED_OUT = ProbeFailure(
+    error_code=ErrorCode.INPUT_TOO_LONG,
+    message="The file could not be read to its end in the time that an upload gets; send it in shorter pieces.",
+)
+
 
 @dataclass(frozen=True)
 class Located:

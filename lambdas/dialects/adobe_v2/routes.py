@@ -39,7 +39,7 @@ def build(services: Services) -> APIGatewayRestResolver:
             app.current_event.headers.get("x-api-key"), bearer_token(app)
         ),
         rates=lambda: services().rates,
-        rate_class=lambda method, _path: RateClass.ADOBE_CREATE if method == "POST" else RateClass.ADOBE,
+        rate_class=lambda event: RateClass.ADOBE_CREATE if event.http_method == "POST" else RateClass.ADOBE,
         headers=lambda _state: {},
         refuse=lambda error, fields: refusal(app, error, fields),
     ).add_to(app)

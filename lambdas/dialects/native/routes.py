@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Query
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.rates import WINDOW_S, RateClass, RateState
@@ -372,9 +373,12 @@ def _add_usage(app: APIGatewayRestResolver, services: Services) -> None:
         return as_json(HTTPStatus.OK, translate.from_usage(services().usage.days(client_of(app).id, since, until)))
 
 
-def _rate_class(method: str, path: str) -> RateClass:
-    makes_something = method == "POST" and path.rstrip("/") in {ASSETS, ENHANCEMENTS, RUNS, BATCHES, WEBHOOKS}
-    return RateClass.NATIVE_CREATE if makes_something else RateClass.NATIVE
+def _rate_class(event: APIGatewayProxyEvent) -> RateClass:
+    makers = {ASSETS, ENHANCEMENTS, RUNS, BATCHES, WEBHOOKS}
+    if event.http_method == "POST" and event.path.rstrip("/") in makers:
+        return RateClass.NATIVE_CREATE
+    waits = any(value not in {"", "0"} for value in event.resolved_query_string_parameters.get("wait", ()))
+    return RateClass.NATIVE_WAIT if waits else RateClass.NATIVE
 
 
 def _rate_headers(state: RateState) -> dict[str, str]:

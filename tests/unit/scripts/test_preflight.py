@@ -29,6 +29,10 @@ def quota(name: str, value: float) -> dict[str, Any]:
     return {"QuotaName": name, "QuotaCode": "L-1", "Value": value}
 
 
+def concurrent(functions: int) -> dict[str, Any]:
+    return {"AccountLimit": {"ConcurrentExecutions": functions}}
+
+
 BUILDS = quota("Concurrently running builds for Linux/Medium environment", 1.0)
 
 
@@ -44,7 +48,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Clients:
             "identity": {"Account": "123456789012", "Arn": "arn:aws:sts::123456789012:assumed-role/deployer/me"},
             "bootstrap": {"Parameter": {"Name": BOOTSTRAP_PARAMETER, "Value": "27"}},
             "quotas": {"Quotas": [quota("other", 1.0), quota("ml.g4dn.xlarge for endpoint usage", 2.0), BUILDS]},
-            "lambda": {"AccountLimit": {"ConcurrentExecutions": 1000}},
+            "lambda": concurrent(1000),
+            "functions": {"Functions": []},
             "mirror": {"Contents": [{"Key": f"models/{entry['file']}"} for entry in MODELS if "file" in entry]},
             "images": {"imageDetails": []},
         } | changes
@@ -53,14 +58,15 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Clients:
             "ssm": ("get_parameter", answers["bootstrap"]),
             "service-quotas": ("list_service_quotas", answers["quotas"]),
             "lambda": ("get_account_settings", answers["lambda"]),
+            "lambda, then": ("list_functions", answers["functions"]),
             "s3": ("list_objects_v2", answers["mirror"]),
             "ecr": ("describe_images", answers["images"]),
         }
 
         def client_of(service: str) -> Any:
             client: Any = boto3.client(service)  # type: ignore[call-overload]
-            stubber, (method, answer) = Stubber(client), calls[service]
-            for _ in range(2):  # two images are two questions
+            stubber, asked = Stubber(client), calls[service]
+            for method, answer in (asked, calls.get(f"{service}, then", asked)):  # two images are two questions
                 if isinstance(answer, str):
                     stubber.add_client_error(method, answer, f"{answer}, says AWS")
                 else:
@@ -150,9 +156,47 @@ def test_what_one_may_not_ask_is_a_warning_and_not_a_crash(account: Clients) -> 
 
 
 def test_a_new_accounts_ten_functions_at_once_are_too_few(account: Clients) -> None:
-    few = {"AccountLimit": {"ConcurrentExecutions": 10}}
-    finding = found(inspect(account(**{"lambda": few}), CONFIG, region=REGION), "lambda")
-    assert finding.level is Level.WARN
+    """The CPU lane alone would take them all, and then wait for the function that lends it its keys."""
+    config = Config(gpu_backend="none")
+    assert config.cpu_functions == 32
+    finding = found(inspect(account(**{"lambda": concurrent(10)}), config, region=REGION), "lambda")
+    assert finding.level is Level.FAIL
+    assert "--quota-code L-B99A9384" in finding.remedy
+
+    told = dict(word.split("=") for word in finding.remedy.split() if "=" in word)
+    smaller = Config.from_context({"gpuBackend": "none", **told})
+    finding = found(inspect(account(**{"lambda": concurrent(10)}), smaller, region=REGION), "lambda")
+    assert (smaller.cpu_functions, finding.level) == (4, Level.WARN)
+
+
+@pytest.mark.parametrize(("functions", "level"), [(36, Level.FAIL), (37, Level.WARN), (100, Level.OK)])
+def test_calls_and_steps_get_room_beside_the_cpu_lane(account: Clients, functions: int, level: Level) -> None:
+    few = account(**{"lambda": concurrent(functions)})
+    assert found(inspect(few, Config(gpu_backend="none"), region=REGION), "lambda").level is level
+
+
+def test_a_lane_with_functions_of_its_own_takes_no_more_than_those() -> None:
+    assert Config(gpu_backend="none", cpu_concurrency=6).cpu_functions == 6
+
+
+@pytest.mark.parametrize(
+    ("functions", "has_large", "level"), [(10, False, Level.WARN), (10, True, Level.OK), (11, False, Level.OK)]
+)
+def test_a_new_account_may_be_refused_large_functions(
+    account: Clients, functions: int, has_large: bool, level: Level
+) -> None:
+    there = {"Functions": [{"MemorySize": 10_240}] if has_large else [{"MemorySize": 3008}]}
+    new = account(**{"lambda": concurrent(functions), "functions": there})
+    config = Config(gpu_backend="none", max_active_total=1)
+    finding = found(inspect(new, config, region=REGION), "memory")
+    assert finding.level is level
+    assert level is Level.OK or finding.remedy.startswith("-c cpuMemoryMib=3008")
+
+
+def test_who_asks_for_small_functions_is_not_warned_of_large_ones(account: Clients) -> None:
+    config = Config(gpu_backend="none", max_active_total=1, cpu_memory_mib=3008)
+    findings = inspect(account(**{"lambda": concurrent(10)}), config, region=REGION)
+    assert "memory" not in {finding.name for finding in findings}
 
 
 @pytest.mark.parametrize("state", [{"path": None}, {"answers": False}])
@@ -180,7 +224,7 @@ def test_docker_is_needed_only_where_it_builds_and_must_answer_there(
 )
 def test_only_what_will_be_used_is_asked_for(account: Clients, config: Config, asked: set[str]) -> None:
     findings = inspect(account(), config, region=REGION)
-    assert {finding.name for finding in findings} == {"region", "credentials", "bootstrap", "lambda"} | asked
+    assert {finding.name for finding in findings} == {"region", "credentials", "bootstrap", "lambda", "memory"} | asked
     assert {finding.level for finding in findings} == {Level.OK}
 
 

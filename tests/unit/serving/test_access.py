@@ -3,14 +3,21 @@
 import io
 import json
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.endpoint
 import botocore.session
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from gpu_container.contract import (
     AccessGrant,
@@ -27,6 +34,7 @@ from gpu_container.serving import lambda_handler
 from gpu_container.serving.access import Access, make_access
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.worker import Worker
+from tests.unit.http_server import running
 
 from .conftest import BUCKET, TOKEN, FakeEngine, client_error
 
@@ -228,6 +236,32 @@ def test_without_a_lender_the_processs_own_keys_are_used(settings: ServingSettin
     access = make_access(settings.model_copy(update={"access_function": "lender"}), session)
     assert access
     assert access.loader is session.get_component("data_loader")
+
+
+def test_a_lender_that_gets_no_room_for_two_minutes_is_waited_for(
+    settings: ServingSettings, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_s: list[float] = []
+
+    async def answer(_: Request) -> Response:
+        if sum(waited_s) < 120:
+            return JSONResponse({}, 429, {"x-amzn-errortype": "TooManyRequestsException"})
+        return Response(granted("UPLOAD").model_dump_json())
+
+    lender = Starlette(routes=[Route("/{rest:path}", answer, methods=["POST"])])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "process")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    random.seed(7)  # of the jitter
+    with running(lender) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", url)
+        monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=waited_s.append))
+        access = make_access(settings.model_copy(update={"access_function": "lender"}), botocore.session.Session())
+        assert access
+        clients = access.to_probe(ProbeOrder(input=order.input))
+
+    assert clients.s3.meta.service_model.service_name == "s3"
+    assert 120 <= sum(waited_s) < 600
 
 
 def test_neither_token_nor_keys_are_logged(order: WorkOrder, lend: Lend, caplog: pytest.LogCaptureFixture) -> None:

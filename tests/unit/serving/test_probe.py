@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,26 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from gpu_container.contract import Checksum, ChecksumAlgorithm, ErrorCode, ProbeFailure, ProbeResult, WorkOrder
+from gpu_container.contract import (
+    AudioFacts,
+    Checksum,
+    ChecksumAlgorithm,
+    ErrorCode,
+    ProbeFailure,
+    ProbeResult,
+    WorkOrder,
+)
+from gpu_container.engine.audio_io import DecodeLimits
 from gpu_container.engine.byte_io import ByteSource, FileSource
 from gpu_container.engine.errors import EngineError
 from gpu_container.serving import lambda_handler, probing
 from gpu_container.serving.clients import Clients
-from gpu_container.serving.probing import ProbeCrashError
+from gpu_container.serving.probing import ProbeCrashError, ProbeTimeoutError
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.storage import StorageError
 from gpu_container.serving.wiring import AudioEngine
 from gpu_container.serving.worker import Worker
+from lambdas.core.workflow import ASSET_INTAKE
 
 from .conftest import BUCKET, FACTS
 
@@ -52,13 +63,40 @@ def test_a_good_file_is_described_and_a_bad_one_refused(tmp_path: Path) -> None:
     assert refused.error_code is ErrorCode.INPUT_CORRUPT
 
 
-def test_a_probe_that_takes_too_long_blames_the_file(tmp_path: Path) -> None:
+def test_a_probe_whose_time_is_over_does_not_blame_the_file(tmp_path: Path) -> None:
     sf.write(tmp_path / "long", np.zeros((48_000 * 60, 2)), 48_000, format="FLAC")
 
-    answer = probed(tmp_path / "long", limit_s=0.001)
+    with pytest.raises(ProbeTimeoutError):
+        probed(tmp_path / "long", limit_s=0.001)
 
-    assert isinstance(answer, ProbeFailure)
-    assert answer.error_code is ErrorCode.INPUT_CORRUPT
+
+def test_the_state_machine_knows_the_trouble_of_a_probe_by_its_name() -> None:
+    tried = {error for retry in ASSET_INTAKE.step("Probe").retries for error in retry.errors}
+    assert {error.__name__ for error in (ProbeTimeoutError, ProbeCrashError, StorageError)} <= tried
+
+
+def test_what_hashing_takes_is_taken_from_the_probes_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sf.write(tmp_path / "talk", np.zeros((4_800, 2)), 48_000, format="WAV")
+    digest = base64.b64encode(hashlib.sha256((tmp_path / "talk").read_bytes()).digest()).decode()
+    seen: list[DecodeLimits] = []
+
+    def probe(_: ByteSource, *, limits: DecodeLimits) -> AudioFacts:
+        seen.append(limits)
+        return FACTS
+
+    class Slow(FileSource):
+        def read_at(self, offset: int, size_bytes: int) -> bytes:
+            time.sleep(0.2)
+            return super().read_at(offset, size_bytes)
+
+    monkeypatch.setattr(probing, "probe", probe)
+    with Slow(tmp_path / "talk") as source:
+        checksum = Checksum(algorithm=ChecksumAlgorithm.SHA256, value=digest)
+        probing.answer(source, limit_s=20, memory_bytes=2**30, checksums=[checksum])
+
+    (limits,) = seen
+    assert limits.deadline_s is not None
+    assert limits.deadline_s <= 19.8
 
 
 @pytest.mark.parametrize("algorithm", ChecksumAlgorithm)
@@ -117,6 +155,26 @@ def test_probe_handler_answers_with_a_document(
     assert ProbeResult.model_validate(answer).facts == FACTS
     assert seen == [b"speech"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_getting_keys_takes_is_taken_from_the_probes_time(
+    handlers: Any, clients: Clients, settings: ServingSettings, order: WorkOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_s: list[float] = []
+
+    def late(_: object) -> Clients:
+        time.sleep(0.2)
+        return clients
+
+    def probe(_: ByteSource, *, limit_s: float, **_rest: Any) -> ProbeResult:
+        given_s.append(limit_s)
+        return ProbeResult(facts=FACTS)
+
+    monkeypatch.setattr(lambda_handler, "_clients", late)
+    monkeypatch.setattr(probing, "answer", probe)
+    handlers.probe(probe_event(), None)
+
+    assert settings.probe_limit_s - 100 < given_s[0] <= settings.probe_limit_s - 0.2
 
 
 def test_probe_handler_raises_what_a_retry_can_help(handlers: Any) -> None:

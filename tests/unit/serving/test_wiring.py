@@ -1,6 +1,8 @@
 """The worker as it is deployed, network and all: orders side by side."""
 
+import copy
 import io
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
@@ -8,9 +10,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from gpu_container.contract import ObjectRef, WorkOrder, WorkResult
-from gpu_container.engine.deepfilternet import OnnxNetwork
+from gpu_container.contract import ErrorCode, ObjectRef, WorkOrder, WorkResult
+from gpu_container.engine.deepfilternet import CPU, CUDA, DeepFilterNet, OnnxNetwork
+from gpu_container.engine.errors import EngineError
+from gpu_container.engine.fusion import Fusion, Share
+from gpu_container.engine.models import load_model
 from gpu_container.engine.stft import Real
+from gpu_container.serving import wiring
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.wiring import make_worker
 from tests.engine.signals import error_db, noisy_voice
@@ -69,3 +75,59 @@ def test_orders_side_by_side_share_the_network_and_sound_as_one_by_one(
     assert max(error_db(ours, theirs) for ours, theirs in zip(together, alone, strict=True)) < -100
     assert sum(rows) == 2 * rows_alone
     assert len(rows) - calls_alone < calls_alone
+
+
+def _on_cuda(model: DeepFilterNet) -> DeepFilterNet:
+    """Return the model as it says that it is where a GPU computes; here the CPU still does."""
+    other = copy.copy(model)
+    other.providers = (CUDA, CPU)
+    return other
+
+
+@pytest.fixture
+def gpu_settings(settings: ServingSettings) -> ServingSettings:
+    return settings.model_copy(update={"needs_gpu": True})
+
+
+@pytest.fixture
+def dfn3() -> DeepFilterNet:
+    model = load_model("dfn3", providers=[CPU])
+    assert isinstance(model, DeepFilterNet)
+    return model
+
+
+def test_a_container_that_needs_a_gpu_takes_no_model_that_the_cpu_would_run(
+    aws: None, gpu_settings: ServingSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ONNX Runtime falls back without an error: here there is no GPU at all, on an instance an old driver."""
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(EngineError, match=CPU) as caught:
+        make_worker(gpu_settings).models.get("dfn3")
+
+    assert caught.value.code is ErrorCode.MODEL_UNAVAILABLE
+    assert [vars(line)["provider"] for line in caplog.records if line.message == "provider chosen"] == [CPU]
+
+
+def test_a_container_that_needs_a_gpu_runs_its_model_once_before_it_is_ready(
+    aws: None, gpu_settings: ServingSettings, dfn3: DeepFilterNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver may load and have no kernels for the GPU."""
+
+    def masks(*_: object) -> None:
+        raise RuntimeError("no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(wiring, "load_model", lambda _: _on_cuda(dfn3))
+    assert make_worker(gpu_settings).models.get("dfn3").provider == CUDA
+
+    monkeypatch.setattr(OnnxNetwork, "masks", masks)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        make_worker(gpu_settings).models.get("dfn3")
+
+
+def test_an_ensemble_is_on_the_gpu_only_where_all_of_it_is(dfn3: DeepFilterNet) -> None:
+    half = Share(low=0.5, high=0.5)
+    both = Fusion([(_on_cuda(dfn3), half), (_on_cuda(dfn3), half)], name="both")
+    one = Fusion([(_on_cuda(dfn3), half), (dfn3, half)], name="one")
+
+    assert (both.provider, one.provider) == (CUDA, CPU)
