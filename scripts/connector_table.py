@@ -68,7 +68,7 @@ OPERATIONS: tuple[Shown, ...] = (
         "EnhanceAndWait",
         "runEnhancement",
         "Enhance a recording and wait",
-        "Takes noise and echo from a recording at a URL or in S3; the flow goes on when that has ended. See its status.",
+        "Takes noise and echo from a recording at a URL or in S3; the flow goes on once it has ended. See its status.",
         visibility="important",
         hidden=_NO_AUDIO,
         alternatives=_FETCHED,
