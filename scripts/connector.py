@@ -20,6 +20,7 @@ from lambdas.dialects.examples import ORIGIN
 from lambdas.dialects.native.events import NativeEvent
 from lambdas.dialects.openapi import VERSION, document, operations
 from scripts.connector_table import (
+    DESCRIPTIONS,
     KEPT_OF_ANSWERS,
     NEVER_SHOWN,
     NOTIFICATION_URL,
@@ -247,8 +248,8 @@ def _body(
         return []
     name = _name_of(operation["requestBody"]["content"][_JSON]["schema"])
     schema = from_openapi(schemas[name], schemas, hidden=shown.hidden)
-    for dotted in shown.required:
-        _require(schema, dotted)
+    for dotted in shown.alternatives:
+        _offer(schema, dotted)
     for field, default in shown.defaults.items():
         schema["properties"][field]["default"] = default
     schema["description"] = ASKED
@@ -304,26 +305,27 @@ def _event() -> JsonSchema:
     return schema
 
 
-def _label(schema: JsonSchema, *, sent: bool) -> None:
+def _label(schema: JsonSchema, *, sent: bool, parent: str = "") -> None:
     """Give every field its summary, and where it is ``sent`` its place in the designer; `ValueError` without words."""
     for name, one in schema.get("properties", {}).items():
         if "description" not in one:
             msg = f"{name} has no description: say in its model what it is"
             raise ValueError(msg)
-        one["x-ms-summary"] = summary_of(name)
-        one["description"] = _sentence(one["description"])
+        one["x-ms-summary"] = summary_of(name, parent)
+        one["description"] = _sentence(DESCRIPTIONS.get(name, one["description"]) if sent else one["description"])
         if sent:
-            one["x-ms-visibility"] = "important" if name in schema.get("required", ()) else "advanced"
-        _label(one, sent=sent)
-        _label(one.get("items", {}), sent=sent)
+            one.setdefault("x-ms-visibility", "important" if name in schema.get("required", ()) else "advanced")
+        _label(one, sent=sent, parent=name)
+        _label(one.get("items", {}), sent=sent, parent=name)
 
 
-def _require(schema: JsonSchema, dotted: str) -> None:
-    *parents, name = dotted.split(".")
-    for parent in parents:
-        schema = schema["properties"][parent]
-    schema["required"] = [*schema.get("required", ()), name]
-    schema["properties"][name].pop("x-nullable", None)
+def _offer(schema: JsonSchema, dotted: str) -> None:
+    """Show a field and what it needs, but require nothing within it."""
+    for name in dotted.split("."):
+        schema = schema["properties"][name]
+    for needed in schema.pop("required"):
+        schema["properties"][needed]["x-ms-visibility"] = "important"
+    schema["x-ms-visibility"] = "important"
 
 
 def _reference(name: str, schema: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema:
@@ -338,9 +340,9 @@ def _name_of(schema: Mapping[str, Any]) -> str:
     return str(schema["$ref"].rpartition("/")[2])
 
 
-def summary_of(name: str) -> str:
+def summary_of(name: str, parent: str = "") -> str:
     """Return a field's name in the designer: the table's, else its own in words."""
-    return SUMMARIES.get(name) or name.replace("_", " ").capitalize()
+    return SUMMARIES.get(f"{parent}.{name}") or SUMMARIES.get(name) or name.replace("_", " ").capitalize()
 
 
 def _sentence(text: str) -> str:

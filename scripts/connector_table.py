@@ -22,8 +22,9 @@ class Shown:
         None where it stands among the others.
     hidden
         Parameters and fields of the body that are left out, dotted.
-    required
-        Fields that the API can do without, but not without all that is hidden.
+    alternatives
+        Fields of the body, dotted, of which one is given. Their own fields are always shown and never required: the
+        platform would ask for those of all, and the API names what is missing.
     defaults
         What the platform fills in.
     is_trigger
@@ -38,7 +39,7 @@ class Shown:
     description: str
     visibility: Visibility | None = None
     hidden: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
     is_trigger: bool = False
     next_link: str | None = None
@@ -48,9 +49,9 @@ NEXT_LINK = "nextLink"
 NOTIFICATION_URL = "url"
 
 _NO_AUDIO = ("source.asset_id", "source.upload", "webhook")
-"""Recordings come by URL: a message of the platform holds 100 MB, and a call two minutes."""
+"""Recordings come by URL or from S3: a message of the platform holds 100 MB, and a call two minutes."""
 
-_FROM_URL = ("source.url",)
+_FETCHED = ("source.url", "source.s3")
 
 OPERATIONS: tuple[Shown, ...] = (
     Shown(
@@ -67,18 +68,18 @@ OPERATIONS: tuple[Shown, ...] = (
         "EnhanceAndWait",
         "runEnhancement",
         "Enhance a recording and wait",
-        "Takes noise and echo from the recording at a URL; the flow goes on when that has ended. See its status.",
+        "Takes noise and echo from a recording at a URL or in S3; the flow goes on once it has ended. See its status.",
         visibility="important",
         hidden=_NO_AUDIO,
-        required=_FROM_URL,
+        alternatives=_FETCHED,
     ),
     Shown(
         "CreateEnhancement",
         "createEnhancement",
         "Start to enhance a recording",
-        "Takes noise and echo from the recording at a URL; the flow goes on at once.",
+        "Takes noise and echo from a recording at a URL or in S3; the flow goes on at once.",
         hidden=_NO_AUDIO,
-        required=_FROM_URL,
+        alternatives=_FETCHED,
     ),
     Shown(
         "GetEnhancement",
@@ -131,7 +132,7 @@ OPERATIONS: tuple[Shown, ...] = (
 )
 
 NEVER_SHOWN = ("upload", "webhook_secret", "secret", "items.upload", "items.webhook_secret")
-"""Fields of answers that no recording by URL and no trigger has."""
+"""Fields of answers that no fetched recording and no trigger has."""
 
 KEPT_OF_ANSWERS: Mapping[str, frozenset[str]] = MappingProxyType({"NativeWebhook": frozenset({"id"})})
 """Where a flow needs little of an answer: these fields."""
@@ -159,12 +160,25 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "queue_position": "Place in the queue",
         "reference": "Your reference",
         "retain_hours": "Keep for (hours)",
+        "role_arn": "S3 role (ARN)",
+        "s3.filename": "S3 filename",
         "self": "Enhancement",
         "size_bytes": "Size (bytes)",
         "strength": "Strength (percent)",
         "true_peak_dbtp": "True peak (dBTP)",
+        "uri": "S3 address",
         "url": "URL",
+        "version_id": "S3 version",
         "webhook_id": "Webhook ID",
     }
 )
-"""Where the field's own name, in words, would not do."""
+"""Where the field's own name, in words, would not do; with its parent's name, it is that one's alone."""
+
+DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "href": "Public https address of the recording; it has to work without signing in. Either this, or S3 address "
+        "and role.",
+        "uri": "Address of the object in a bucket of yours, with the role that you lend. Either these two, or a URL.",
+    }
+)
+"""Where the designer shows less than the API's own words take for granted."""

@@ -1,9 +1,11 @@
 """Rules of every suite: with CI=1 nothing is skipped in silence."""
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 ALLOWED_SKIPS = Path(__file__).with_name("ALLOWED_SKIPS")
@@ -15,6 +17,14 @@ def _allowed() -> set[str]:
     """Return the test ids that may be skipped: the first word of each line, a reason behind it."""
     lines = (line.split("#", 1)[0].split() for line in ALLOWED_SKIPS.read_text().splitlines())
     return {words[0] for words in lines if len(words) > 1}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _services_are_described_once() -> Iterator[None]:
+    """Share what boto3 reads from its files: every test on moto begins with a session that would read it again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.hookimpl(hookwrapper=True)

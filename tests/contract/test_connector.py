@@ -15,6 +15,7 @@ from matplotlib.image import imread
 from lambdas.core.jobs import JobStatus
 from lambdas.core.ports import JobOutcome
 from lambdas.core.webhooks import ENDS, event_of_outcome
+from lambdas.dialects.native.requests import NativeEnhancementRequest
 from scripts import connector
 from scripts.connector_table import OPERATIONS, Shown
 from scripts.swagger import from_openapi, to_json_schema
@@ -188,6 +189,32 @@ def test_no_audio_goes_through_the_platform() -> None:
     assert {"href", "strength"} <= names
     assert not {"upload", "webhook", "asset_id"} & names
     assert not [node for node in nodes(DEFINITION) if node.get("type") == "file" or node.get("format") == "binary"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"url": {"href": "https://example.com/talk.wav"}},
+        {"s3": {"uri": "s3://recordings/talk.wav", "role_arn": "arn:aws:iam::123456789012:role/cleartake-source-a"}},
+    ],
+    ids=["url", "s3"],
+)
+def test_a_recording_comes_from_either_place_alone(source: dict[str, Any]) -> None:
+    asked = DEFINITION["definitions"]["EnhancementRequest"]
+    validator = jsonschema_rs.Draft4Validator(to_json_schema(asked))
+    body = {"source": source, "strength": 90}
+    assert [error.message for error in validator.iter_errors(body)] == []
+    taken = NativeEnhancementRequest.model_validate_json(json.dumps(body))
+    assert taken.source.model_dump(exclude_unset=True) == source
+
+
+def test_no_place_of_a_recording_is_asked_for_beside_the_other() -> None:
+    source = DEFINITION["definitions"]["EnhancementRequest"]["properties"]["source"]
+    assert [node["required"] for node in nodes(source) if "required" in node] == []
+    seen = {name for name, one in fields(source) if one["x-ms-visibility"] == "important"}
+    assert seen == {"url", "href", "s3", "uri", "role_arn"}
+    labels = [one["x-ms-summary"] for _, one in fields(source)]
+    assert len(set(labels)) == len(labels)
 
 
 def test_the_icon_is_of_the_size_and_colours_that_are_taken() -> None:

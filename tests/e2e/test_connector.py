@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.cloud import REPO, Cloud
 from tests.e2e.platform import Platform
 from tests.e2e.receivers import inbox, library, until
+from tests.e2e.test_fetching import lent_role
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def test_a_flow_from_an_address_to_the_enhanced_recording(platform: Platform, re
     assert (audio.status_code, audio.headers["Content-Type"]) == (200, "audio/mpeg")
     assert len(audio.content) == done["size_bytes"]
     assert json.loads(httpx.get(report["url"], trust_env=False).text)
+
+
+def test_a_flow_from_a_bucket(cloud: Cloud, platform: Platform, recording: bytes) -> None:
+    s3, bucket = cloud.aws("s3"), "flow-talks"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="talks/talk.mp3", Body=recording, ContentType="audio/mpeg")
+    client_id = platform.api_key.partition(".")[0]
+    role_arn = lent_role(cloud, "cleartake-source-flow", external_id=client_id, bucket=bucket)
+    body = {"source": {"s3": {"uri": f"s3://{bucket}/talks/talk.mp3", "role_arn": role_arn}}, "strength": 40}
+    assert platform.call("EnhanceAndWait", body)["status"] == "succeeded"
 
 
 def test_the_trigger_is_registered_fired_and_deleted(platform: Platform, recording_url: str) -> None:

@@ -1,5 +1,7 @@
 """Every port twice: as memory fake and as AWS adapter on moto. The fakes cannot rot."""
 
+import functools
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,10 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import moto.kms.models
 import pytest
 import requests
 from botocore.stub import Stubber
 from moto import mock_aws
+from moto.kms.utils import generate_private_key
 
 from gpu_container.contract import WorkOrder
 from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts, tombstones
@@ -80,7 +84,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def a_region(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pretend to be AWS as long as it is open."""
+    """Pretend to be AWS as long as it is open; every region's first key is the same, for primes take long to find."""
+    number = itertools.count()
+    monkeypatch.setattr(moto.kms.models, "generate_private_key", lambda spec: _private_key(spec, next(number)))
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -92,6 +98,11 @@ def a_region(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     with mock_aws():
         yield
+
+
+@functools.cache
+def _private_key(spec: str, _number: int) -> Any:
+    return generate_private_key(spec)
 
 
 @pytest.fixture(params=["memory", "aws"])

@@ -40,7 +40,7 @@ from cleartake_client.models import (
     Webhook,
 )
 from cleartake_client.reading import UnreadableAnswerError
-from cleartake_client.requests import AssetSource, JobWebhook, UploadSource, UrlSource, Wish
+from cleartake_client.requests import AssetSource, FetchedSource, JobWebhook, S3Source, UploadSource, UrlSource, Wish
 
 __all__ = [
     "MEDIA_TYPES",
@@ -59,6 +59,7 @@ __all__ = [
     "Enhancement",
     "EnhancementError",
     "Fault",
+    "FetchedSource",
     "FieldError",
     "JobWebhook",
     "Options",
@@ -66,6 +67,7 @@ __all__ = [
     "Recording",
     "RefusedItemError",
     "RetryPolicy",
+    "S3Source",
     "StorageError",
     "UnreachableError",
     "UnreadableAnswerError",

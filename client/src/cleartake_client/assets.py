@@ -15,7 +15,7 @@ from cleartake_client.models import Asset, Parts, Upload, UploadProgress
 from cleartake_client.paging import pages
 from cleartake_client.parts import PartsUpload
 from cleartake_client.reading import read, written
-from cleartake_client.requests import UploadSource
+from cleartake_client.requests import FetchedSource, UploadSource
 from cleartake_client.resume import UploadNotes
 from cleartake_client.storage import Advance, put, silent
 
@@ -23,7 +23,7 @@ ASSETS = "/v1/assets"
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.2, 5.0
 SETTLED_WITHIN_S = 900.0
-"""The service may have to read all of a large file twice."""
+"""The service may have to read all of a large file twice, or to fetch it first."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class Assets:
         content_type: str | None = None,
         retain_hours: int | None = None,
         in_parts: bool | None = None,
+        idempotency_key: str | None = None,
         on_progress: Advance = silent,
     ) -> Asset:
         """Upload a file and return its asset once the service has found it good.
 
         A large file goes in parts. Where that is interrupted, the same call goes on with what is missing, also in a
-        later process: the file's path, size and time have to be the same, and its checksum.
+        later process: the file's path, size and time have to be the same, its checksum, and what is asked for.
 
         Parameters
         ----------
@@ -54,6 +55,9 @@ class Assets:
             Media type, where the file's name does not say it.
         in_parts
             None: from `IN_PARTS_FROM_BYTES` on.
+        idempotency_key
+            Your own name for this upload: whoever sends the file again under it, from another machine say, goes on with
+            the same asset.
 
         Raises
         ------
@@ -68,16 +72,43 @@ class Assets:
         divided = file.is_large if in_parts is None else in_parts
         announced = file.announced(on_progress, in_parts=divided)
         if divided:
-            return self._upload_parts(file, announced, retain_hours, on_progress)
-        asset = self.create(announced, retain_hours=retain_hours)
+            return self._upload_parts(file, announced, retain_hours, idempotency_key, on_progress)
+        asset = self.create(announced, retain_hours=retain_hours, idempotency_key=idempotency_key)
         self.send(file, asset.id, asset.upload, on_progress)
         return self.wait(asset.id)
 
-    def create(
-        self, source: UploadSource, *, retain_hours: int | None = None, idempotency_key: str | None = None
+    def fetch(
+        self,
+        source: FetchedSource,
+        *,
+        retain_hours: int | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float = SETTLED_WITHIN_S,
     ) -> Asset:
-        """Announce a recording; the answer says where to put it, unless it comes in parts."""
-        body = {**written(source), **({"retain_hours": retain_hours} if retain_hours else {})}
+        """Have a recording fetched from a URL or a bucket, and return its asset once the service has found it good.
+
+        Raises
+        ------
+        AssetRefusedError
+            It could not be fetched, or is no recording that can be enhanced.
+        WaitTimeoutError
+            It is still being fetched.
+        UnreachableError, ApiError
+            Of any call.
+        """
+        asset = self.create(source, retain_hours=retain_hours, idempotency_key=idempotency_key)
+        return self.wait(asset.id, timeout_s=timeout_s)
+
+    def create(
+        self,
+        source: UploadSource | FetchedSource,
+        *,
+        retain_hours: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Asset:
+        """Announce a recording; the answer says where to put it, unless it comes in parts or is fetched."""
+        described = written(source) if isinstance(source, UploadSource) else source.document()
+        body = {**described, **({} if retain_hours is None else {"retain_hours": retain_hours})}
         return read(Asset, self.caller.json(Call("POST", ASSETS, body, idempotency_key=idempotency_key)))
 
     def get(self, asset_id: str) -> Asset:
@@ -145,12 +176,19 @@ class Assets:
         return read(Asset, self.caller.json(Call("POST", f"{ASSETS}/{asset_id}/complete")))
 
     def _upload_parts(
-        self, file: LocalFile, announced: UploadSource, retain_hours: int | None, advance: Advance
+        self,
+        file: LocalFile,
+        announced: UploadSource,
+        retain_hours: int | None,
+        idempotency_key: str | None,
+        advance: Advance,
     ) -> Asset:
-        asset = self._under_way(file, announced)
+        # Under a key the service itself knows the asset; another one, of a note, would be another request.
+        asset = None if idempotency_key else self._under_way(file, announced, retain_hours)
         if asset is None:
-            asset = self.create(announced, retain_hours=retain_hours)
-            self.notes.keep(file, asset.id)
+            asset = self.create(announced, retain_hours=retain_hours, idempotency_key=idempotency_key)
+            if idempotency_key is None:
+                self.notes.keep(file, asset.id, retain_hours)
         if asset.is_waiting:
             self._send_parts(file, asset.id, advance)
         try:
@@ -168,9 +206,9 @@ class Assets:
         ).run()
         self.complete(asset_id)
 
-    def _under_way(self, file: LocalFile, announced: UploadSource) -> Asset | None:
+    def _under_way(self, file: LocalFile, announced: UploadSource, retain_hours: int | None) -> Asset | None:
         """Return the asset that an earlier process has begun with; None if there is none that can be gone on with."""
-        asset_id = self.notes.find(file)
+        asset_id = self.notes.find(file, retain_hours)
         if asset_id is None:
             return None
         try:

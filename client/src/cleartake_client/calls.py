@@ -4,7 +4,7 @@ import itertools
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -61,7 +61,7 @@ class Call:
     idempotency_key
         What a POST is called by, so that its repetitions make nothing new; None: one is made up.
     is_repeatable
-        False for a POST that the service does not know again by its key: once it may have arrived, it is not repeated.
+        False for a POST that not every service knows again by its key: once it may have arrived, it is not repeated.
     """
 
     method: str
@@ -92,12 +92,9 @@ class Caller:
             Where nobody answers.
         """
         answer = self._signed(call)
-        if not answer.content:
-            return None
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise UnreachableError(f"{self.base_url} answers no JSON: is it the service?") from error
+        if answer.is_redirect:
+            raise UnreachableError(f"{self.base_url} redirects to {_site(answer)}: is that the service's address?")
+        return self._json(answer) if answer.content else None
 
     def location(self, path: str) -> str:
         """Return where a call leads: a short-lived link, which is a secret. Raises as `json`."""
@@ -116,9 +113,14 @@ class Caller:
                 raise
         return self._repeated(call, headers | self.credentials.headers(self._fetch_token))
 
-    def _fetch_token(self, form: dict[str, str]) -> dict[str, Any]:
-        token: dict[str, Any] = self._repeated(Call("POST", TOKEN_PATH), {}, form=form).json()
-        return token
+    def _fetch_token(self, form: dict[str, str]) -> Any:
+        return self._json(self._repeated(Call("POST", TOKEN_PATH), {}, form=form))
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise UnreachableError(f"{self.base_url} answers no JSON: is it the service?") from error
 
     def _repeated(self, call: Call, headers: dict[str, str], form: dict[str, str] | None = None) -> httpx.Response:
         for attempt in itertools.count(1):
@@ -156,9 +158,20 @@ class Caller:
         return {"Idempotency-Key": call.idempotency_key or str(uuid.uuid4())} if call.method == "POST" else {}
 
 
+def several(names: str | Sequence[str]) -> list[str]:
+    """Return names as a list, a single one also."""
+    return [names] if isinstance(names, str) else list(names)
+
+
 def _is_done_already(call: Call, answer: httpx.Response) -> bool:
     """Tell whether an earlier attempt, whose answer was lost, has done what was asked for."""
     return call.method == "DELETE" and answer.status_code == HTTPStatus.NOT_FOUND
+
+
+def _site(answer: httpx.Response) -> str:
+    """Return where an answer leads, without what may be a secret."""
+    found = answer.url.join(answer.headers.get("location", ""))
+    return f"{found.scheme}://{found.netloc.decode()}"
 
 
 _NOT_LET_IN = HTTPStatus.TOO_MANY_REQUESTS

@@ -46,9 +46,14 @@ class Client:
     retry
         How often and when calls are made again.
     state
-        Folder for the notes of interrupted uploads; without it the user's own.
+        Folder for the notes of interrupted uploads; without it the user's own, if there is one.
     transport
         How requests are sent, for tests.
+
+    Raises
+    ------
+    ValueError
+        Both a key and credentials are given, or neither; the address is none.
 
     Attributes
     ----------
@@ -69,6 +74,8 @@ class Client:
     ) -> None:
         if (api_key is None) == (credentials is None):
             raise ValueError("either api_key or credentials has to be given")
+        if httpx.URL(base_url).scheme not in {"http", "https"}:
+            raise ValueError(f"{base_url!r} is no address like https://api.example.com")
         redaction.install()
         signing = credentials if credentials is not None else ApiKey(api_key or "")
         self.base_url = base_url.rstrip("/")
@@ -109,7 +116,7 @@ class Client:
         idempotency_key: str | None = None,
         on_progress: Advance = silent,
     ) -> Enhancement:
-        """Enhance a recording: a file (uploaded, in parts if it is large), a URL, or an asset.
+        """Enhance a recording: a file (uploaded, in parts if it is large), a URL, an asset, or a bucket's `S3Source`.
 
         Parameters
         ----------
@@ -156,10 +163,9 @@ class Client:
         on_progress
             Returns whom to tell of the recording at a place.
 
-        Raises
-        ------
-        ApiError, UnreachableError
-            The batch as a whole was not accepted.
+        Returns
+        -------
+        What has become of each. A batch that is refused as a whole is the error of each of its recordings.
         """
         outcomes = [Outcome(recording, on_progress(index)) for index, recording in enumerate(recordings)]
         Many(self._flow, self.batches, wish, reference, target).run(outcomes)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cleartake_client.reading import read
+
 RENEW_BEFORE_S = 300.0
 """Clocks differ, and a call takes its time."""
 
@@ -15,7 +17,7 @@ RENEW_AT_SHARE = 0.9
 
 TOKEN_PATH = "/ims/token/v3"  # noqa: S105 - a path
 
-FetchToken = Callable[[dict[str, str]], dict[str, Any]]
+FetchToken = Callable[[dict[str, str]], Any]
 """POSTs a form to `TOKEN_PATH` and returns the answer's JSON."""
 
 
@@ -34,6 +36,14 @@ class Credentials(Protocol):
     def forget(self, headers: dict[str, str]) -> bool:
         """Drop what was refused; returns whether there may be something better."""
         ...
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token, and for how long it is good."""
+
+    access_token: str = field(repr=False)
+    expires_in: float
 
 
 @dataclass(frozen=True)
@@ -93,9 +103,9 @@ class ClientCredentials:
             "client_secret": self.client_secret,
             "scope": "openid",
         }
-        asked_at, answer = self.now(), fetch(form)
-        lifetime_s = float(answer["expires_in"])
-        self._token = str(answer["access_token"])
+        asked_at, token = self.now(), read(Token, fetch(form))
+        lifetime_s = token.expires_in
+        self._token = token.access_token
         self._renew_at = asked_at + max(lifetime_s - RENEW_BEFORE_S, lifetime_s * RENEW_AT_SHARE)
 
 

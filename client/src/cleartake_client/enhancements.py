@@ -1,16 +1,17 @@
 """Enhancements: asked for, watched, fetched."""
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
 
-from cleartake_client.calls import Call, Caller
+from cleartake_client.calls import Call, Caller, several
 from cleartake_client.errors import StorageError, UnreachableError, WaitTimeoutError
 from cleartake_client.models import Enhancement
 from cleartake_client.paging import pages
@@ -57,24 +58,36 @@ class Enhancements:
     def list(
         self,
         *,
-        status: Sequence[str] = (),
+        status: str | Sequence[str] = (),
         asset_id: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         page_size: int = 50,
     ) -> Iterator[Enhancement]:
-        """Yield enhancements, newest first; pages are fetched as they are needed."""
+        """Yield enhancements, newest first; pages are fetched as they are needed.
+
+        Parameters
+        ----------
+        status
+            One or several; none: all.
+        created_after, created_before
+            Without a time zone they are this machine's local time.
+        """
         query: dict[str, Any] = {
-            "status": list(status) or None,
+            "status": several(status) or None,
             "asset_id": asset_id,
-            "created_after": created_after.isoformat() if created_after else None,
-            "created_before": created_before.isoformat() if created_before else None,
+            "created_after": _text(created_after),
+            "created_before": _text(created_before),
         }
         return pages(self.caller, ENHANCEMENTS, Enhancement, page_size=page_size, query=query)
 
     def cancel(self, enhancement_id: str) -> Enhancement:
         """Cancel an enhancement, whether it waits or runs."""
         return read(Enhancement, self.caller.json(Call("POST", f"{ENHANCEMENTS}/{enhancement_id}/cancel")))
+
+    def delete(self, enhancement_id: str) -> None:
+        """Delete an enhancement that has ended, and its result; the recording stays."""
+        self.caller.json(Call("DELETE", f"{ENHANCEMENTS}/{enhancement_id}"))
 
     def wait(
         self,
@@ -112,7 +125,12 @@ class Enhancements:
                 self.caller.retry.sleep(PAUSE_S)
 
     def download(
-        self, enhancement_id: str, to: Path, *, artifact: Artifact = "result", on_progress: Advance = silent
+        self,
+        enhancement_id: str,
+        to: str | os.PathLike[str],
+        *,
+        artifact: Artifact = "result",
+        on_progress: Advance = silent,
     ) -> Path:
         """Save the result, or what was made beside it; the file is there whole or not at all.
 
@@ -131,8 +149,10 @@ class Enhancements:
             There is no such thing (yet).
         StorageError, UnreachableError
             It did not come.
+        OSError
+            It cannot be written there.
         """
-        return self._fetched(enhancement_id, artifact, lambda url: save(self.http, url, to, on_progress))
+        return self._fetched(enhancement_id, artifact, lambda url: save(self.http, url, Path(to), on_progress))
 
     def report(self, enhancement_id: str) -> dict[str, Any]:
         """Return what was measured before and after. Raises as `download`."""
@@ -153,3 +173,7 @@ class Enhancements:
                     raise
                 retry.sleep(retry.pause_s(attempt))
         raise AssertionError  # the loop has no end
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None

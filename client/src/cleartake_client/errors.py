@@ -1,5 +1,6 @@
 """What can go wrong, as exceptions. Their words name no secret and no link."""
 
+import copyreg
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +23,10 @@ GATEWAY_STATUSES = frozenset(
 
 class CleartakeError(Exception):
     """Base of all exceptions of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it come out of another process: the words are made, and no arguments of ``__init__``."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

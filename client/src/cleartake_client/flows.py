@@ -1,5 +1,6 @@
 """From a recording, wherever it is, to its enhancement: what takes several calls."""
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -7,14 +8,14 @@ from pathlib import Path
 
 from cleartake_client.assets import Assets
 from cleartake_client.enhancements import LONGEST_POLL_S, Enhancements
-from cleartake_client.errors import EnhancementError
+from cleartake_client.errors import CleartakeError, EnhancementError
 from cleartake_client.files import LocalFile
 from cleartake_client.models import Enhancement
-from cleartake_client.requests import AssetSource, Source, UrlSource, Wish
+from cleartake_client.requests import AssetSource, FetchedSource, S3Source, Source, UrlSource, Wish
 from cleartake_client.storage import Advance, silent
 
-Recording = str | os.PathLike[str]
-"""A file's path, a URL (with ``://``), or an asset's identifier (a UUID)."""
+Recording = str | os.PathLike[str] | AssetSource | FetchedSource
+"""A file's path, a URL (with ``://``), an asset's identifier (a UUID), or a source in so many words."""
 
 WATCH_S = 2
 """How long one call is held where somebody watches the progress."""
@@ -41,13 +42,19 @@ class Flow:
         self, recording: Recording, wish: Wish, *, idempotency_key: str | None = None, advance: Advance = silent
     ) -> Enhancement:
         """Ask for an enhancement, and send the file if it is one."""
-        prepared = self.prepare(recording, wish, advance)
+        prepared = self.prepare(recording, wish, advance, idempotency_key=idempotency_key)
         made = self.enhancements.create(prepared.source, wish, idempotency_key=idempotency_key)
         self.send(prepared, made, advance)
         return made
 
-    def prepare(self, recording: Recording, wish: Wish, advance: Advance = silent) -> Prepared:
+    def prepare(
+        self, recording: Recording, wish: Wish, advance: Advance = silent, *, idempotency_key: str | None = None
+    ) -> Prepared:
         """Find out what a recording is. A large file is uploaded here, so that it can be gone on with later."""
+        if isinstance(recording, AssetSource | UrlSource | S3Source):
+            return Prepared(recording)
+        if isinstance(recording, str) and recording.startswith("s3://"):
+            raise CleartakeError(f"{recording} is read under a role that you lend: S3Source(uri, role_arn)")
         if isinstance(recording, str) and "://" in recording:
             return Prepared(UrlSource(recording))
         if isinstance(recording, str) and _UUID.fullmatch(recording):
@@ -55,7 +62,12 @@ class Flow:
         file = LocalFile.of(Path(recording))
         if not file.is_large:
             return Prepared(file.announced(advance, in_parts=False), file)
-        asset = self.assets.upload(file.path, retain_hours=wish.retain_hours, on_progress=advance)
+        asset = self.assets.upload(
+            file.path,
+            retain_hours=wish.retain_hours,
+            idempotency_key=_name_of_the_asset(idempotency_key) if idempotency_key else None,
+            on_progress=advance,
+        )
         return Prepared(AssetSource(asset.id))
 
     def send(self, prepared: Prepared, made: Enhancement, advance: Advance = silent) -> None:
@@ -74,3 +86,8 @@ class Flow:
         if done.status != "succeeded":
             raise EnhancementError(done)
         return done
+
+
+def _name_of_the_asset(idempotency_key: str) -> str:
+    """Return another name for what is made under the same key; as long as any, however long the key is."""
+    return hashlib.sha256(f"{idempotency_key}/asset".encode()).hexdigest()

@@ -68,7 +68,12 @@ class Many:
 
     def _ask(self, chunk: Sequence[Outcome]) -> None:
         wanted = [(one.prepared.source, self.wish) for one in chunk if one.prepared]
-        batch = self.batches.create(wanted, reference=self.reference)
+        try:
+            batch = self.batches.create(wanted, reference=self.reference)
+        except CleartakeError as error:
+            for one in chunk:
+                one.error = error
+            return
         for one, item in zip(chunk, batch.items, strict=True):
             one.enhancement = item.enhancement
             one.error = RefusedItemError(item) if item.enhancement is None else None

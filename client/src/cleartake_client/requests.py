@@ -32,6 +32,32 @@ class UrlSource:
 
 
 @dataclass(frozen=True)
+class S3Source:
+    """A recording in a bucket of yours.
+
+    Attributes
+    ----------
+    uri
+        ``s3://bucket/key``.
+    role_arn
+        The role that you lend for reading it.
+    version_id
+        None: the version that is current when it is fetched.
+    filename
+        None: the key's own.
+    """
+
+    uri: str
+    role_arn: str
+    version_id: str | None = None
+    filename: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as the service reads it."""
+        return {"s3": written(self)}
+
+
+@dataclass(frozen=True)
 class UploadSource:
     """A recording that is uploaded next."""
 
@@ -47,7 +73,10 @@ class UploadSource:
         return {"upload": written(self)}
 
 
-Source = AssetSource | UrlSource | UploadSource
+FetchedSource = UrlSource | S3Source
+"""The service fetches it."""
+
+Source = AssetSource | FetchedSource | UploadSource
 
 
 @dataclass(frozen=True)

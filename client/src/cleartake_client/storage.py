@@ -1,7 +1,6 @@
 """Storage: bytes go and come by short-lived links that carry their own signature, never our credentials."""
 
-import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from email.message import Message
@@ -87,22 +86,15 @@ def filename(answer: httpx.Response) -> str:
 def _written(answer: httpx.Response, target: Path, advance: Advance) -> Path:
     size_bytes = int(answer.headers.get("content-length", 0))
     # In the same folder: a rename within a file system is the only step that others can see.
-    descriptor, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:80]}.", suffix=".part")
+    scratch = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with scratch.open("xb") as file:
             for block in answer.iter_bytes(BLOCK_BYTES):
                 file.write(block)
                 advance("download", file.tell() / size_bytes if size_bytes else 0.0)
-        Path(scratch).chmod(0o666 & ~_umask())
-        Path(scratch).replace(target)
+        scratch.replace(target)
     except BaseException:
         with suppress(OSError):
-            Path(scratch).unlink()
+            scratch.unlink()
         raise
     return target
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

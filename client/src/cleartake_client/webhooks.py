@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cleartake_client.calls import Call, Caller
+from cleartake_client.calls import Call, Caller, several
 from cleartake_client.models import Delivery, Webhook
 from cleartake_client.models import Webhooks as WebhookItems
 from cleartake_client.paging import pages
@@ -17,17 +17,33 @@ WEBHOOKS = "/v1/webhooks"
 class Webhooks:
     """Webhooks of one client.
 
-    The service knows no repetition of these POSTs by its key: one that may have arrived is not repeated.
+    Not every service knows a repetition of these POSTs by its key: one that may have arrived is not repeated here.
     """
 
     caller: Caller
 
     def create(
-        self, url: str, *, events: Sequence[str] = ("*",), description: str = "", secret: str | None = None
+        self,
+        url: str,
+        *,
+        events: str | Sequence[str] = "*",
+        description: str = "",
+        secret: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Webhook:
-        """Be told of what happens at ``url``; the answer shows the secret, this once."""
-        body = _given(url=url, events=list(events), description=description, secret=secret)
-        return self._changed(Call("POST", WEBHOOKS, body, is_repeatable=False))
+        """Be told of what happens at ``url``; the answer shows the secret, this once.
+
+        Parameters
+        ----------
+        events
+            Names of events, such as ``enhancement.failed``; ``*`` for all.
+        secret
+            What messages are signed with (``whsec_…``); None: the service makes one.
+        idempotency_key
+            Your own name for this request, which a service that knows it makes one webhook of.
+        """
+        body = _given(url=url, events=several(events), description=description, secret=secret)
+        return self._changed(Call("POST", WEBHOOKS, body, idempotency_key=idempotency_key, is_repeatable=False))
 
     def list(self) -> tuple[Webhook, ...]:
         """Return all webhooks, oldest first."""
@@ -42,12 +58,13 @@ class Webhooks:
         webhook_id: str,
         *,
         url: str | None = None,
-        events: Sequence[str] | None = None,
+        events: str | Sequence[str] | None = None,
         description: str | None = None,
         enabled: bool | None = None,
     ) -> Webhook:
         """Change what is given."""
-        body = _given(url=url, events=None if events is None else [*events], description=description, enabled=enabled)
+        names = None if events is None else several(events)
+        body = _given(url=url, events=names, description=description, enabled=enabled)
         return self._changed(Call("PATCH", f"{WEBHOOKS}/{webhook_id}", body))
 
     def rotate_secret(self, webhook_id: str, *, secret: str | None = None, keep_previous: bool = True) -> Webhook:

@@ -48,6 +48,16 @@ def test_a_url_is_saved_where_one_stands(fake: FakeService, run: Run, tmp_path: 
     assert (tmp_path / "talk-enhanced-90p.wav").exists()
 
 
+def test_what_is_in_a_bucket_is_enhanced_under_a_role(fake: FakeService, run: Run) -> None:
+    uri, role_arn = "s3://recordings/talk.wav", "arn:aws:iam::123456789012:role/cleartake-source-recordings"
+    assert run("enhance", uri, "--role", role_arn)[:2] == (0, "talk-enhanced-90p.wav\n")
+    assert asked(fake)["source"] == {"s3": {"uri": uri, "role_arn": role_arn}}
+    told = json.loads(run("batch", uri, "--role", role_arn, "--json")[1])
+    assert (told[0]["source"], told[0]["error"]) == (uri, None)
+    code, _, err = run("enhance", uri)
+    assert (code, "--role ARN" in err) == (1, True)
+
+
 def test_who_does_not_wait_gets_the_id(fake: FakeService, run: Run, tmp_path: Path) -> None:
     assert run("enhance", recording(tmp_path), "--no-wait")[:2] == (0, "e0\n")
     assert fake.bodies["a0"] == b"RIFF audio"

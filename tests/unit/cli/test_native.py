@@ -46,6 +46,14 @@ def test_assets_are_uploaded_listed_shown_and_deleted(fake: FakeService, run: Ru
     assert run("assets", "list")[1] == "There are no recordings.\n"
 
 
+def test_assets_are_fetched(fake: FakeService, run: Run) -> None:
+    assert run("assets", "fetch", "https://example.com/talk.wav", "--retain-hours", "5")[:2] == (0, "a0\n")
+    assert (fake.assets["a0"]["status"], fake.assets["a0"]["retain_hours"]) == ("ready", 5)
+    assert run("assets", "fetch", "s3://talks/one.wav", "--role", "arn:role", "--no-wait")[:2] == (0, "a1\n")
+    assert fake.assets["a1"]["s3"] == {"uri": "s3://talks/one.wav", "role_arn": "arn:role"}
+    assert run("assets", "fetch", "s3://talks/one.wav")[0] == 1
+
+
 def test_webhooks_from_their_making_to_their_end(fake: FakeService, run: Run) -> None:
     assert run("webhooks", "list")[1] == "There are no webhooks.\n"
     out = run("webhooks", "create", "https://example.com/hook", "--event", "enhancement.failed")[1]

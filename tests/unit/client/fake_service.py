@@ -51,6 +51,7 @@ class FakeService:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     polls: dict[str, int] = field(default_factory=dict)
     by_key: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked_by_key: dict[str, bytes] = field(default_factory=dict)
     webhooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -65,7 +66,7 @@ class FakeService:
                 return self._storage(request)
             return self._api(request)
 
-    def client(self, state: Path, **more: Any) -> Client:
+    def client(self, state: Path | None, **more: Any) -> Client:
         given = {"api_key": API_KEY, "retry": PATIENT} | more
         return Client(BASE_URL, state=state, transport=httpx.MockTransport(self), **given)
 
@@ -90,6 +91,8 @@ class FakeService:
         )
         if not signed:
             return problem(401, "token_invalid")
+        if self._is_another_request(request):
+            return problem(422, "idempotency_mismatch")
         body = json.loads(request.content) if request.content else {}
         path = request.url.path.removeprefix("/v1/").split("/")
         answer = getattr(self, f"_{request.method.lower()}_{path[0]}")(path[1:], body, request)
@@ -115,6 +118,8 @@ class FakeService:
             case []:
                 return self._page(list(self.assets.values()), request)
             case [asset_id] if asset_id in self.assets:
+                if _is_fetched(self.assets[asset_id]):
+                    self._settle(asset_id, b"fetched")
                 return httpx.Response(200, json=self._shown(self.assets[asset_id]))
             case [asset_id, "parts"] if asset_id in self.assets:
                 missing = self._missing(asset_id)
@@ -195,6 +200,10 @@ class FakeService:
 
     # what is behind it
 
+    def _is_another_request(self, request: httpx.Request) -> bool:
+        key = f"{request.url.path} {request.headers.get('idempotency-key')}"
+        return request.method == "POST" and self.asked_by_key.setdefault(key, request.content) != request.content
+
     def _page(self, everything: list[Any], request: httpx.Request) -> httpx.Response:
         limit, start = int(request.url.params["limit"]), int(request.url.params.get("cursor", 0))
         more = str(start + limit) if start + limit < len(everything) else None
@@ -202,6 +211,9 @@ class FakeService:
 
     def _new_asset(self, body: Any, request: httpx.Request) -> dict[str, Any]:
         key = "asset" + request.headers["idempotency-key"]
+        if _is_fetched(body):
+            place = body["url"]["href"] if "url" in body else body["s3"]["uri"]
+            body |= {"filename": place.rpartition("/")[2], "size_bytes": 7, "content_type": "audio/wav"}
         parts = -(-body["size_bytes"] // PART_BYTES) if body.get("in_parts") else None
         asset = {"id": f"a{len(self.assets)}", "status": "waiting_for_upload", "created_at": NOW, "updated_at": NOW}
         kept = self.by_key.setdefault(key, asset | body | {"parts": parts})
@@ -236,7 +248,7 @@ class FakeService:
         return job | {"progress_percent": 50.0}
 
     def _shown(self, asset: dict[str, Any]) -> dict[str, Any]:
-        waits_for_put = asset["status"] == "waiting_for_upload" and not asset["parts"]
+        waits_for_put = asset["status"] == "waiting_for_upload" and not asset["parts"] and not _is_fetched(asset)
         url = f"{STORAGE_URL}/put/{asset['id']}?{SIGNATURE}"
         headers = {"Content-Type": asset["content_type"], "Content-MD5": asset.get("checksum_md5") or ""}
         return asset | {"upload": {"url": url, "headers": headers, "expires_at": NOW} if waits_for_put else None}
@@ -284,6 +296,10 @@ class FakeService:
                 data = self.bodies.get(job["asset_id"], b"fetched")[::-1]
                 return httpx.Response(200, headers={"content-disposition": disposition}, content=data)
         return httpx.Response(404)
+
+
+def _is_fetched(asset: dict[str, Any]) -> bool:
+    return "url" in asset or "s3" in asset
 
 
 def problem(status: int, code: str, *, retryable: bool = False, **headers: str) -> httpx.Response:

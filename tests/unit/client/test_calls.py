@@ -3,6 +3,7 @@
 import logging
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from cleartake_client import (
     ApiError,
     AssetSource,
+    CleartakeError,
     Client,
     ClientCredentials,
     RetryPolicy,
@@ -121,6 +123,59 @@ def test_a_webhook_that_may_have_been_made_is_not_made_again(tmp_path: Path) -> 
     assert client.webhooks.create("https://example.com/hook").id == "w0"
 
 
+def test_a_webhook_may_be_named_by_who_makes_it(tmp_path: Path) -> None:
+    service = FakeService()
+    service.client(tmp_path).webhooks.create("https://example.com/hook", idempotency_key="hook-1")
+    (asked,) = service.asked("POST", "/v1/webhooks")
+    assert asked.headers["idempotency-key"] == "hook-1"
+
+
+def test_one_name_is_not_its_letters(tmp_path: Path) -> None:
+    service = FakeService()
+    client = service.client(tmp_path)
+    client.webhooks.create("https://example.com/hook", events="enhancement.failed")
+    assert service.webhooks["w0"]["events"] == ["enhancement.failed"]
+    client.webhooks.create("https://example.com/hook")
+    assert service.webhooks["w1"]["events"] == ["*"]
+    assert list(client.enhancements.list(status="running")) == []
+    assert service.requests[-1].url.params.get_list("status") == ["running"]
+
+
+def test_a_time_without_a_zone_is_local(tmp_path: Path) -> None:
+    service, noon = FakeService(), datetime(2026, 1, 2, 12)  # noqa: DTZ001 - that is the point
+    assert list(service.client(tmp_path).enhancements.list(created_after=noon)) == []
+    (asked,) = service.asked("GET", "/v1/enhancements")
+    sent = datetime.fromisoformat(asked.url.params["created_after"])
+    assert sent.utcoffset() is not None
+    assert sent == noon.astimezone(UTC)
+
+
+def test_an_enhancement_is_deleted(tmp_path: Path) -> None:
+    service = FakeService(meddle=first(httpx.Response(204)))
+    service.client(tmp_path).enhancements.delete("e0")
+    assert len(service.asked("DELETE", "/v1/enhancements/e0")) == 1
+
+
+def test_an_error_comes_out_of_another_process(tmp_path: Path) -> None:
+    service = FakeService(meddle=first(problem(422, "parameter_invalid")))
+    with pytest.raises(ApiError) as caught:
+        service.client(tmp_path).usage()
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own
+    assert (str(again), again.code, again.status) == (str(caught.value), "parameter_invalid", 422)
+
+
+@pytest.mark.parametrize("address", ["api.example.com", "localhost:8080", "ftp://example.com"])
+def test_an_address_without_a_scheme_is_refused_at_once(address: str) -> None:
+    with pytest.raises(ValueError, match="no address like https://"):
+        Client(address, API_KEY)
+
+
+def test_a_redirect_is_told_without_what_may_be_secret(tmp_path: Path) -> None:
+    moved = httpx.Response(301, headers={"location": "https://service.test/v1/usage?token=hush"})
+    with pytest.raises(UnreachableError, match=r"redirects to https://service\.test: is"):
+        FakeService(meddle=first(moved)).client(tmp_path).usage()
+
+
 def test_every_post_has_a_name(tmp_path: Path) -> None:
     service = FakeService()
     client = service.client(tmp_path)
@@ -192,6 +247,25 @@ def test_a_wrong_address_is_told_from_a_broken_service(tmp_path: Path) -> None:
         service.client(tmp_path).usage()
     with pytest.raises(UnreadableAnswerError, match="no list"):
         list(service.client(tmp_path).assets.list())
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (httpx.Response(200, html="<html>sign in</html>"), UnreachableError, "is it the service"),
+        (httpx.Response(200), UnreachableError, "is it the service"),
+        (httpx.Response(200, json={"access_token": TOKEN}), UnreadableAnswerError, "no Token: 'expires_in'"),
+        (httpx.Response(200, json={"expires_in": 60}), UnreadableAnswerError, "no Token: 'access_token'"),
+        (httpx.Response(200, json=[]), UnreadableAnswerError, "no Token"),
+    ],
+    ids=["a page", "nothing", "no life", "no token", "a list"],
+)
+def test_what_is_no_token_is_told_as_such(
+    tmp_path: Path, answer: httpx.Response, error: type[CleartakeError], words: str
+) -> None:
+    service = FakeService(meddle=first(answer))
+    with pytest.raises(error, match=words):
+        service.client_with_secret(tmp_path).usage()
 
 
 def test_secrets_are_in_no_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

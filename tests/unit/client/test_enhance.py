@@ -1,19 +1,27 @@
 """From a recording to its enhancement with one call, and many with one."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Never
 
 import httpx
 import pytest
 
 from cleartake_client import (
     ApiError,
+    AssetSource,
+    CleartakeError,
     EnhancementError,
     JobWebhook,
     Options,
+    Recording,
+    S3Source,
     StorageError,
     UnreachableError,
+    UploadInterruptedError,
+    UrlSource,
     WaitTimeoutError,
     Wish,
     files,
@@ -30,6 +38,7 @@ class Broken(httpx.SyncByteStream):
 
 
 ASSET_ID = "0b1c7a34-1111-4222-8333-444455556666"
+ROLE_ARN = "arn:aws:iam::123456789012:role/cleartake-source-recordings"
 
 
 def recording(folder: Path, name: str = "talk.wav", body: bytes = b"RIFF audio") -> Path:
@@ -72,6 +81,23 @@ def test_a_url_and_an_asset_need_no_upload(tmp_path: Path) -> None:
     assert service.puts() == []
 
 
+def test_a_bucket_is_read_under_a_role(tmp_path: Path) -> None:
+    service = FakeService()
+    client = service.client(tmp_path / "state")
+    talk = S3Source("s3://recordings/talk.wav", ROLE_ARN, filename="mine.wav")
+    client.enhance(talk, Wish(retain_hours=5))
+    (asked,) = service.asked("POST", "/v1/enhancements")
+    body = httpx.Response(200, content=asked.content).json()
+    assert body["source"] == {"s3": {"uri": talk.uri, "role_arn": ROLE_ARN, "filename": "mine.wav"}}
+    assert body["retain_hours"] == 5
+    with pytest.raises(CleartakeError, match="a role that you lend"):
+        client.enhance("s3://recordings/talk.wav")
+    url, asset = UrlSource("https://example.com/talk.wav"), AssetSource(ASSET_ID)
+    given: list[Recording] = [talk, url, asset, "s3://recordings/other.wav"]
+    outcomes = client.enhance_many(given)
+    assert [one.enhancement is not None for one in outcomes] == [True, True, True, False]
+
+
 def test_a_large_file_is_uploaded_in_parts_before_anything_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +107,37 @@ def test_a_large_file_is_uploaded_in_parts_before_anything_is_asked_for(
     assert len(service.puts()) == 3
     assert service.jobs["e0"]["asset_id"] == "a0"
     assert service.assets["a0"]["retain_hours"] == 4
+
+
+def test_who_comes_again_under_the_same_key_finds_the_large_file_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "IN_PARTS_FROM_BYTES", 1500)
+    service, file = FakeService(), recording(tmp_path, body=b"x" * 2500)
+
+    def crash(request: httpx.Request) -> None:
+        if request.method == "GET" and request.url.path.startswith("/v1/enhancements"):
+            raise KeyboardInterrupt
+
+    service.meddle = crash
+    with pytest.raises(KeyboardInterrupt):
+        service.client(tmp_path / "state").enhance(file, idempotency_key="episode-42")
+    service.meddle = lambda _request: None
+    done = service.client(tmp_path / "another machine").enhance(file, idempotency_key="episode-42")
+    assert (done.id, done.asset_id, len(service.jobs), len(service.puts())) == ("e0", "a0", 1, 3)
+
+
+def test_a_note_of_another_upload_does_not_change_what_a_key_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "IN_PARTS_FROM_BYTES", 1500)
+    service, file, state = FakeService(), recording(tmp_path, body=b"x" * 2500), tmp_path / "state"
+    service.meddle = lambda one: httpx.Response(500) if one.url.path == "/part/a0/3" else None
+    with pytest.raises(UploadInterruptedError):
+        service.client(state).enhance(file)
+    service.meddle = lambda _request: None
+    first = service.client(state).enhance(file, idempotency_key="episode-42")
+    assert service.client(state).enhance(file, idempotency_key="episode-42").id == first.id
 
 
 def test_a_failure_is_an_exception_with_a_code(tmp_path: Path) -> None:
@@ -100,6 +157,24 @@ def test_waiting_has_an_end(tmp_path: Path) -> None:
     assert client.enhancements.wait(made.id).status == "succeeded"
     polls = service.asked("GET", f"/v1/enhancements/{made.id}")
     assert [one.url.params["wait"] for one in polls] == ["20"] * 3
+
+
+def test_a_download_leaves_the_process_as_it_is_for_other_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(_mask: int) -> Never:
+        raise AssertionError("the umask is the whole process's")
+
+    client = FakeService().client(tmp_path / "state")
+    done = client.enhance("https://example.com/talk.wav")
+    monkeypatch.setattr(os, "umask", touched)
+    assert client.enhancements.download(done.id, tmp_path).read_bytes() == b"dehctef"
+
+
+def test_a_long_name_in_any_script_is_saved(tmp_path: Path) -> None:
+    client = FakeService().client(tmp_path / "state")
+    done, name = client.enhance("https://example.com/talk.wav"), "講" * 80 + ".wav"
+    assert client.enhancements.download(done.id, str(tmp_path / name)).name == name
 
 
 def test_a_result_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -174,6 +249,16 @@ def test_more_than_a_batch_takes_are_several_batches(tmp_path: Path) -> None:
     assert len(service.asked("POST", "/v1/batches")) == 2
     assert len({one.enhancement.id for one in outcomes if one.enhancement}) == 130
     assert not any(one.file for one in outcomes)
+
+
+def test_a_batch_that_is_refused_stops_no_other(tmp_path: Path) -> None:
+    service, answers = FakeService(), [None, httpx.Response(422, json={"code": "queue_full", "detail": "full"}), None]
+    service.meddle = lambda one: answers.pop(0) if one.url.path == "/v1/batches" else None
+    files = [recording(tmp_path, f"{number}.wav") for number in range(201)]
+    outcomes = service.client(tmp_path / "state").enhance_many(files)
+    assert [bool(one.enhancement) for one in outcomes] == [True] * 100 + [False] * 100 + [True]
+    assert {str(one.error) for one in outcomes[100:200]} == {"full (queue_full, HTTP 422)"}
+    assert len(service.puts()) == 101
 
 
 def test_usage_is_by_day(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Never
 
 import httpx
 import pytest
@@ -12,10 +13,13 @@ from cleartake_client import (
     ApiError,
     AssetRefusedError,
     CleartakeError,
+    FetchedSource,
+    S3Source,
     StorageError,
     UnreachableError,
     UploadInterruptedError,
     UploadSource,
+    UrlSource,
     WaitTimeoutError,
 )
 from tests.unit.client.fake_service import API_KEY, BASE_URL, CLIENT_ID, PART_BYTES, FakeService
@@ -112,19 +116,28 @@ def test_a_note_holds_no_link_and_no_key(tmp_path: Path, file: Path) -> None:
         service.client(state).assets.upload(file, in_parts=True)
     (note,) = state.iterdir()
     known = json.loads(note.read_text())
-    assert set(known) == {"base_url", "caller_sha256", "asset_id", "path", "size_bytes", "mtime_ns"}
+    assert set(known) == {
+        "base_url",
+        "caller_sha256",
+        "asset_id",
+        "path",
+        "size_bytes",
+        "mtime_ns",
+        "content_type",
+        "retain_hours",
+    }
     assert (known["base_url"], known["asset_id"], known["path"]) == (BASE_URL, "a0", str(file))
     text = note.read_text()
     assert not any(secret in text for secret in (API_KEY, CLIENT_ID, "storage.test", "Signature"))
 
 
-@pytest.mark.parametrize("change", ["content", "time", "caller", "deleted", "checksum"])
+@pytest.mark.parametrize("change", ["content", "time", "caller", "deleted", "checksum", "retention", "kind"])
 def test_what_is_not_the_same_any_more_begins_anew(tmp_path: Path, file: Path, change: str) -> None:
     service, state = FakeService(meddle=Line(2)), tmp_path / "state"
     with pytest.raises(UploadInterruptedError):
         service.client(state).assets.upload(file, in_parts=True)
     service.meddle = lambda _request: None
-    client = service.client(state)
+    client, wanted = service.client(state), dict[str, Any]()
     kept = file.stat()
     match change:
         case "content":
@@ -139,9 +152,33 @@ def test_what_is_not_the_same_any_more_begins_anew(tmp_path: Path, file: Path, c
         case "checksum":
             file.write_bytes(DATA[::-1])
             os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    asset = client.assets.upload(file, in_parts=True)
+        case "retention":
+            wanted = {"retain_hours": 1}
+        case "kind":
+            wanted = {"content_type": "audio/x-wav"}
+    asset = client.assets.upload(file, in_parts=True, **wanted)
+    assert service.assets[asset.id].items() >= wanted.items()
     assert service.bodies[asset.id] == file.read_bytes()
     assert len(service.asked("POST", "/v1/assets")) == 2
+
+
+def test_where_no_note_can_be_kept_a_file_is_uploaded_nevertheless(tmp_path: Path, file: Path) -> None:
+    service, state = FakeService(meddle=Line(2)), file / "state"  # below a file there are no folders
+    with pytest.raises(UploadInterruptedError):
+        service.client(state).assets.upload(file, in_parts=True)
+    service.meddle = lambda _request: None
+    asset = service.client(state).assets.upload(file, in_parts=True)
+    assert (asset.id, service.bodies["a1"]) == ("a1", DATA)
+
+
+def test_a_user_without_a_home_uploads_without_notes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Never:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    service = FakeService()
+    assert service.client(None).assets.upload(file, in_parts=True).status == "ready"
 
 
 def test_a_key_and_a_secret_of_one_client_share_their_notes(tmp_path: Path, file: Path) -> None:
@@ -196,6 +233,26 @@ def test_a_file_that_shrinks_meanwhile_is_told(tmp_path: Path, file: Path) -> No
     service.meddle = meddle
     with pytest.raises(UploadInterruptedError, match="has changed"):
         service.client(tmp_path / "state").assets.upload(file, in_parts=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        (UrlSource("https://example.com/talk.wav"), {"url": {"href": "https://example.com/talk.wav"}}),
+        (S3Source("s3://talks/talk.wav", "arn:role"), {"s3": {"uri": "s3://talks/talk.wav", "role_arn": "arn:role"}}),
+    ],
+    ids=["url", "s3"],
+)
+def test_a_recording_is_fetched(tmp_path: Path, source: FetchedSource, asked: dict[str, Any]) -> None:
+    service = FakeService()
+    assets = service.client(tmp_path / "state").assets
+    assert assets.create(source, retain_hours=3, idempotency_key="once").status == "waiting_for_upload"
+    asset = assets.fetch(source, retain_hours=3, idempotency_key="once")
+    assert (asset.id, asset.status, asset.filename, service.puts()) == ("a0", "ready", "talk.wav", [])
+    assert [json.loads(one.content) for one in service.asked("POST", "/v1/assets")] == [asked | {"retain_hours": 3}] * 2
+    service.unreadable = {"page.wav"}
+    with pytest.raises(AssetRefusedError):
+        assets.fetch(UrlSource("https://example.com/page.wav"))
 
 
 def test_a_file_without_audio_by_its_name_needs_a_media_type(tmp_path: Path) -> None:
