@@ -11,7 +11,7 @@ from lambdas import bootstrap
 from lambdas.core.errors import TransientError
 from lambdas.core.rates import DEFAULT_LIMITS, WINDOW_S, RateClass
 from lambdas.core.services.listing import JobListing
-from lambdas.dialects.native.routes import MAX_WAIT_S
+from lambdas.dialects.native.enhancement_routes import MAX_WAIT_S
 from lambdas.dialects.openapi import document
 from tests.integration.cloud import AUDIO, BASE_URL, TABLE, Answer, Cloud, md5_of
 from tests.integration.conftest import GOOD, POISON, pretend_work

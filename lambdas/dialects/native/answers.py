@@ -8,13 +8,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from lambdas.core.paging import MAX_LIMIT
-from lambdas.dialects.native.views import (
-    NativeProblem,
-)
+from lambdas.dialects.native.views import NativeProblem
 
 T = TypeVar("T")
 
 JSON, PROBLEM = "application/json", "application/problem+json"
+
+POLL_AFTER_S = 2
+"""How long to wait before the same question again."""
 
 REFUSALS: Final[dict[int, Any]] = {
     status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"model": NativeProblem}}}

@@ -4,9 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.dialects.native.fields import (
-    Moment,
-)
+from lambdas.dialects.native.fields import Moment
 
 
 class _Event(BaseModel):

@@ -2,12 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from gpu_container.contract import MAX_LOUDNESS_LUFS, MIN_LOUDNESS_LUFS, Dereverb, OutputFormat, ReportLevel
 from lambdas.core.batches import MAX_ITEMS

@@ -1,6 +1,5 @@
 """The native API's paths of what was made: each a redirect, or the short-lived link itself for who follows none."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -11,12 +10,8 @@ from lambdas.core.services.enhancements import Artifact
 from lambdas.dialects.common import resource_id
 from lambdas.dialects.door import client_of
 from lambdas.dialects.native.answers import REFUSALS, ResourceId, answers, as_json, elsewhere
-from lambdas.dialects.native.services import NativeServices
-from lambdas.dialects.native.views import (
-    NativeFileLink,
-)
-
-Services = Callable[[], NativeServices]
+from lambdas.dialects.native.services import NativeServices, Services
+from lambdas.dialects.native.views import NativeFileLink
 
 TAGS = ["Enhancements"]
 

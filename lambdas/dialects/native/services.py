@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from lambdas.core.ports import Clock, IdFactory, UsageStore
 from lambdas.core.services.assets import AssetService
@@ -40,3 +41,12 @@ class NativeServices:
     upload_url_ttl_s: int
     download_url_ttl_s: int
     public_base_url: str = ""
+
+    @property
+    def links_expire_at(self) -> datetime:
+        """When a link for an upload that is made now is no good any more."""
+        return self.clock.now() + timedelta(seconds=self.upload_url_ttl_s)
+
+
+Services = Callable[[], NativeServices]
+"""Called per request only, so that the routes can be read without any environment."""

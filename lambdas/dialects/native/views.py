@@ -3,10 +3,7 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-)
+from pydantic import ConfigDict, Field
 
 from lambdas.dialects.native import examples
 from lambdas.dialects.native.fields import AssetStatusName, EnhancementStatus, Moment, Told

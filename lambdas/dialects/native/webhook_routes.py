@@ -1,7 +1,6 @@
 """The native API's paths of webhooks: who is told of what happens, and how each telling went."""
 
 import re
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
@@ -17,20 +16,9 @@ from lambdas.dialects.door import client_of
 from lambdas.dialects.native import translate
 from lambdas.dialects.native.answers import REFUSALS, Limit, ResourceId, answers, as_json, next_link
 from lambdas.dialects.native.keys import Key, key_of
-from lambdas.dialects.native.requests import (
-    NativeSecretRequest,
-    NativeWebhookChanges,
-    NativeWebhookRequest,
-)
-from lambdas.dialects.native.services import NativeServices
-from lambdas.dialects.native.views import (
-    NativeDelivery,
-    NativeDeliveryPage,
-    NativeWebhook,
-    NativeWebhookList,
-)
-
-Services = Callable[[], NativeServices]
+from lambdas.dialects.native.requests import NativeSecretRequest, NativeWebhookChanges, NativeWebhookRequest
+from lambdas.dialects.native.services import NativeServices, Services
+from lambdas.dialects.native.views import NativeDelivery, NativeDeliveryPage, NativeWebhook, NativeWebhookList
 
 WEBHOOKS = "/v1/webhooks"
 WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
