@@ -320,11 +320,12 @@ def _label(schema: JsonSchema, *, sent: bool, parent: str = "") -> None:
 
 
 def _offer(schema: JsonSchema, dotted: str) -> None:
-    """Show a field and what it needs, but require nothing within it."""
+    """Show a field and what it needs, but require nothing within it; the platform leaves out what is empty."""
     for name in dotted.split("."):
         schema = schema["properties"][name]
     for needed in schema.pop("required"):
         schema["properties"][needed]["x-ms-visibility"] = "important"
+    schema.pop("x-nullable", None)
     schema["x-ms-visibility"] = "important"
 
 

@@ -18,7 +18,7 @@ from lambdas.core.webhooks import ENDS, event_of_outcome
 from lambdas.dialects.native.requests import NativeEnhancementRequest
 from scripts import connector
 from scripts.connector_table import OPERATIONS, Shown
-from scripts.swagger import from_openapi, to_json_schema
+from scripts.swagger import NULLABLE, from_openapi, to_json_schema
 
 FOLDER = connector.FOLDER
 DEFINITION = json.loads((FOLDER / connector.DEFINITION).read_text(encoding="utf-8"))
@@ -211,6 +211,7 @@ def test_a_recording_comes_from_either_place_alone(source: dict[str, Any]) -> No
 def test_no_place_of_a_recording_is_asked_for_beside_the_other() -> None:
     source = DEFINITION["definitions"]["EnhancementRequest"]["properties"]["source"]
     assert [node["required"] for node in nodes(source) if "required" in node] == []
+    assert [name for name, one in source["properties"].items() if NULLABLE in one] == []
     seen = {name for name, one in fields(source) if one["x-ms-visibility"] == "important"}
     assert seen == {"url", "href", "s3", "uri", "role_arn"}
     labels = [one["x-ms-summary"] for _, one in fields(source)]

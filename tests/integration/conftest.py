@@ -18,6 +18,7 @@ from gpu_container.contract import (
     WorkResult,
 )
 from lambdas import bootstrap
+from tests.cheap_secrets import cheap_secrets  # noqa: F401 - a fixture
 from tests.integration.cloud import Cloud, FakeRuntime, RecordingTasks
 from tests.ports.conftest import a_region, aws  # noqa: F401 - a fixture
 
