@@ -265,7 +265,7 @@ def intake_service() -> IntakeService:
     settings = IntakeSettings.read(os.environ)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
     outcomes = _outcomes(settings, settings.outcome_queue_url)
-    waiting = WaitingJobs(_jobs(settings), _queue(settings.admit_queue_url), outcomes, CLOCK)
+    waiting = WaitingJobs(_assets(settings), _jobs(settings), _queue(settings.admit_queue_url), outcomes, CLOCK)
     return IntakeService(_assets(settings), objects, waiting, _erasing(settings.erase_queue_url), CLOCK)
 
 
@@ -363,14 +363,19 @@ def housekeeping_service() -> HousekeepingService:
     """Wire the rest of the minute's sweep."""
     settings = SweepSettings.read(os.environ)
     erasing = SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url)
+    admissions, outcomes = (
+        _queue(settings.admit_queue_url, group=SWEEPER),
+        _outcomes(settings, settings.outcome_queue_url),
+    )
     return HousekeepingService(
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
         _tombstones(settings),
-        _queue(settings.admit_queue_url, group=SWEEPER),
+        admissions,
         erasing,
-        _outcomes(settings, settings.outcome_queue_url),
+        outcomes,
+        WaitingJobs(_assets(settings), _jobs(settings), admissions, outcomes, CLOCK),
         DeletionService(_assets(settings), erasing, CLOCK),
         StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
         CLOCK,

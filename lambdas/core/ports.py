@@ -1,6 +1,6 @@
 """What the core needs from the world. ``tests/ports`` holds every implementation to the same behaviour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -187,6 +187,14 @@ class JobRepository(Protocol):
 
     def unnoticed(self, before: datetime) -> Sequence[Job]:
         """Return every job, of all clients, that ended before ``before`` and whose end nobody was told."""
+        ...
+
+    def expecting(self, *, before: datetime, since: datetime | None = None) -> Sequence[Job]:
+        """Return the jobs, of all clients, that wait for their upload and were asked for in between; none is held."""
+        ...
+
+    def held(self) -> Iterable[Job]:
+        """Return the jobs, of all clients, that wait for room in a queue, oldest first; read as far as it is wanted."""
         ...
 
     def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:

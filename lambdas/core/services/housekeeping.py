@@ -2,16 +2,17 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
-from lambdas.core.jobs import HOLDS_SLOT, Tombstone
+from lambdas.core.jobs import HOLDS_SLOT, Job, Tombstone
 from lambdas.core.ports import (
     AdmissionQueue,
     AssetStore,
@@ -24,6 +25,8 @@ from lambdas.core.ports import (
 )
 from lambdas.core.services.deletion import LATE_WRITERS, DeletionService
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.sweeping import rotated
+from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.workflow import EXECUTION_TIMEOUT_S, INTAKE_GIVEN_UP_S, Patience
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Tidied:
     retired: int = 0
     erasing: int = 0
     taken_in: int = 0
+    settled: int = 0
     oldest_queued_s: int = 0
 
 
@@ -67,6 +71,7 @@ class HousekeepingService:
     queue: AdmissionQueue
     erasing: EraseQueue
     outcomes: OutcomeService
+    waiting: WaitingJobs
     deletion: DeletionService
     intakes: IntakeStarter
     clock: Clock
@@ -88,6 +93,9 @@ class HousekeepingService:
             erasing=_each(deleted, lambda asset: self._erase_again(asset, now))
             + _each(self.tombstones.due(now), lambda buried: self._erase_job_again(buried, now)),
             taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
+            settled=_each(self._left_waiting(now), self.waiting.settle)
+            + _each(self._overdue(now), lambda job: self.waiting.settle(job, is_overdue=True))
+            + _each(self._with_room(clients), self.waiting.settle),
             # Last: what was freed above may be taken at once.
             woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
@@ -98,17 +106,43 @@ class HousekeepingService:
         Nobody else would notice: their clients have done all they have to do. Whether the bytes are there, the
         intake's first step sees.
         """
-        patience = self.patience
-        waiting = self.assets.waiting(
-            since=now - timedelta(seconds=INTAKE_GIVEN_UP_S), before=now - timedelta(seconds=patience.intake_s)
-        )
-        ages = [(asset, (now - asset.created_at).total_seconds()) for asset in waiting]
-        due = [(asset, _times_doubled(age_s, patience.intake_s), age_s) for asset, age_s in ages]
-        # A sweep that is late or lost must not cost a turn; one that comes in time starts nothing twice.
         return [
             (asset, again)
-            for asset, again, age_s in due
-            if age_s - 2 * patience.interval_s < patience.intake_s * 2**again
+            for again, (since, before) in enumerate(self._turns(now))
+            for asset in self.assets.waiting(since=since, before=before)
+        ]
+
+    def _left_waiting(self, now: datetime) -> Sequence[Job]:
+        """Return the jobs whose asset is to be looked at, because its intake may have died before it came to them.
+
+        Once an asset is settled no event brings its intake back.
+        """
+        turns = self._turns(now)
+        return rotated([job for turn in turns for job in self.jobs.expecting(since=turn[0], before=turn[1])], now)
+
+    def _overdue(self, now: datetime) -> Sequence[Job]:
+        """Return the jobs whose bytes nobody sends."""
+        return self.jobs.expecting(before=now - timedelta(seconds=INTAKE_GIVEN_UP_S))
+
+    def _with_room(self, clients: Sequence[Client]) -> Iterator[Job]:
+        """Yield the jobs that were held and that their client's queue has room for now, oldest first."""
+        room = {client.id: client.max_queued - client.queued for client in clients}
+        for job in self.jobs.held():
+            if room.get(job.client_id, 0) > 0:
+                room[job.client_id] -= 1
+                yield job
+
+    def _turns(self, now: datetime) -> list[tuple[datetime, datetime]]:
+        """Return when that was made which is looked at now: each thing after the grace, then after twice that time.
+
+        A sweep that is late or lost must not cost a turn, so that each thing is looked at by two.
+        """
+        patience = self.patience
+        turns = math.floor(math.log2(INTAKE_GIVEN_UP_S / patience.intake_s)) + 1
+        ages_s = [patience.intake_s * 2**again for again in range(turns)]
+        return [
+            (now - timedelta(seconds=age_s + 2 * patience.interval_s), now - timedelta(seconds=age_s))
+            for age_s in ages_s
         ]
 
     def _waits_s(self, client: Client, now: datetime) -> int:
@@ -144,10 +178,6 @@ def _pause(since_deletion: timedelta) -> timedelta:
     return min(max(since_deletion, LATE_WRITERS), ERASE_PAUSE_MAX)
 
 
-def _times_doubled(time_s: float, first_s: float) -> int:
-    return int(math.log2(time_s / first_s))
-
-
 def _expired(client: Client, now: datetime) -> list[str]:
     return [job_id for job_id, since in client.leases.items() if now - from_text(since) > LEASE_LIFETIME]
 
@@ -155,7 +185,7 @@ def _expired(client: Client, now: datetime) -> list[str]:
 def _each(things: Iterable[T], act: Callable[[T], bool | None]) -> int:
     """Act on each; one that fails must not keep the others from it. Returns how many went well."""
     done = 0
-    for thing in list(things)[:AT_MOST]:
+    for thing in islice(things, AT_MOST):
         try:
             done += act(thing) is not False
         except DomainError:

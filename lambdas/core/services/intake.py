@@ -13,7 +13,7 @@ from gpu_container.contract import (
     ProbeResult,
 )
 from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
-from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.ports import AssetStore, AudioObjects, Clock, EraseQueue, StoredObject
 from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.sources import FetchFailure
@@ -120,21 +120,13 @@ class IntakeService:
         return self.assets.save(arrived)
 
     def enqueue(self, located: Located) -> str | None:
-        """Queue the enhancement that waits for this upload; returns its id, None where there is none to queue.
-
-        Raises
-        ------
-        TransientError
-            While the client's queue is full: the upload's owner cannot ask again, so the step does.
-        """
+        """Queue the enhancement that waits for this upload, or hold it; returns its id, None where there is none."""
         asset = self.assets.get(located.client_id, located.asset_id)
         if asset is None or asset.waiting_job_id is None:
             return None
         try:
             job = self.waiting.queue_up(asset)
         except DomainError as error:
-            if error.code is DomainErrorCode.QUEUE_FULL:
-                raise TransientError("the client's queue is full") from error
             if error.code is DomainErrorCode.NOT_FOUND:
                 return None
             raise
