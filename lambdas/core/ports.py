@@ -209,7 +209,7 @@ class JobRepository(Protocol):
         ...
 
     def remove(self, job: Job) -> None:
-        """Forget a terminal job, and its uniqueness with it."""
+        """Forget a job that has ended or has never begun to wait in the queue, and its uniqueness with it."""
         ...
 
     def bury(self, job: Job, tombstone: Tombstone) -> None:

@@ -5,7 +5,7 @@ What is fetched lands where an upload would, and intake takes it from there; wha
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -79,7 +79,16 @@ class SourceService:
     ids: IdFactory
 
     def create(self, command: CreateFromSource) -> Asset:
-        """Register a recording and have it fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
+        """Register a recording and have it fetched; raises as `register` and `ask`."""
+        asset = self.register(command)
+        try:
+            return self.ask(asset, command)
+        except DomainError:
+            self.take_back(asset, command)
+            raise
+
+    def register(self, command: CreateFromSource) -> Asset:
+        """Register a recording to be fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
         if isinstance(command, CreateFromUrl):
             target_of(command.url, self.policy)
         declared = CreateAsset(
@@ -91,18 +100,22 @@ class SourceService:
             idempotency=command.idempotency,
             waiting_job_id=command.waiting_job_id,
         )
-        made = replace(new_asset(declared, self.ids, self.clock), is_fetched=True)
-        asset = registered(self.assets, made)
-        if not asset.is_waiting:
-            return asset
-        try:
-            # Also for a repeated request: who made the asset may have died before this.
+        return registered(self.assets, replace(new_asset(declared, self.ids, self.clock), is_fetched=True))
+
+    def ask(self, asset: Asset, command: CreateFromSource) -> Asset:
+        """Have it fetched, also where who registered it has died before that; raises `DomainError` UNAVAILABLE."""
+        if asset.is_waiting:
             self.queue.ask(_request(asset, command))
-        except DomainError:
-            if asset is made:
-                self.assets.remove(asset)  # nobody else knows where it lies
-            raise
         return asset
+
+    def take_back(self, asset: Asset, command: CreateFromSource) -> None:
+        """Forget a recording that could not be asked for: nobody else knows where it lies.
+
+        A request with a key may come again, and is then asked for again.
+        """
+        if command.idempotency is None:
+            with suppress(DomainError):
+                self.assets.remove(asset)
 
 
 def _url_of(command: CreateFromSource) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from lambdas.adapters.memory.sources import MemoryBuckets, MemoryFetchQueue, Mem
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.idempotency import IdempotencyKey
+from lambdas.core.jobs import JobStatus
 from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.sources import CreateFromBucket, CreateFromUrl, FetchService, SourceService
 from lambdas.core.sources import (
@@ -47,6 +50,10 @@ class House(World):
         found = self.asset_store.get(asset.client_id, asset.id)
         assert found is not None
         return found
+
+
+def refuse(_request: FetchRequest) -> None:
+    raise TransientError("no queue")
 
 
 @pytest.fixture
@@ -99,14 +106,49 @@ def test_a_forbidden_url_is_refused_at_once(house: House) -> None:
 
 
 def test_an_asset_that_cannot_be_asked_for_is_not_left_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_request: FetchRequest) -> None:
-        raise TransientError("no queue")
-
     monkeypatch.setattr(house.fetch_queue, "ask", refuse)
     with pytest.raises(DomainError) as raised:
         house.sources.create(CreateFromUrl("c1", URL))
     assert raised.value.code is DomainErrorCode.UNAVAILABLE
     assert house.asset_store.newest("c1", limit=9) == []
+
+
+def test_an_enhancement_that_cannot_be_asked_for_is_not_left_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = house.client()
+    monkeypatch.setattr(house.fetch_queue, "ask", refuse)
+    with pytest.raises(TransientError):
+        house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert house.asset_store.newest(client.id, limit=9) == []
+    assert house.jobs.expecting(before=house.clock.now() + timedelta(hours=1)) == []
+
+
+def test_a_request_with_a_key_is_taken_up_where_it_died(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = house.client()
+    wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "sha"))
+    with monkeypatch.context() as patch:
+        patch.setattr(house.fetch_queue, "ask", refuse)
+        with pytest.raises(TransientError):
+            house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+    assert made.asset is not None
+    assert [request.asset_id for request in house.fetch_queue.asked] == [made.asset.asset.id]
+    assert [job.id for job in house.jobs.of_asset(client.id, made.asset.asset.id)] == [made.job.id]
+
+
+def test_a_refusal_that_is_faster_than_the_answer_finds_the_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = house.client()
+
+    def ask(request: FetchRequest) -> None:
+        failure = FetchFailure(request.client_id, request.asset_id, SourceErrorCode.FORBIDDEN, "not a public one")
+        house.intake.mark_unfetched(failure)
+        house.intake.refuse(request.client_id, request.asset_id)
+
+    monkeypatch.setattr(house.fetch_queue, "ask", ask)
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert (house.job(made.job).status, house.job(made.job).error_code) == (JobStatus.FAILED, "source_forbidden")
+    assert [outcome.job_id for outcome in house.outcome_queue.told] == [made.job.id]
 
 
 @pytest.mark.parametrize(
