@@ -99,6 +99,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchLostSettings,
     FetchSettings,
     IntakeSettings,
     JobStepsSettings,
@@ -449,6 +450,13 @@ def fetch_service() -> FetchService:
         S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
         SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
     )
+
+
+@lru_cache
+def fetch_failures() -> SqsFetchFailureQueue:
+    """Wire the telling of what the function that fetches died of."""
+    settings = FetchLostSettings.read(os.environ)
+    return SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url)
 
 
 @lru_cache

@@ -74,7 +74,7 @@ def is_our_fault(job: Job) -> bool:
 _INPUT_FAULTS = frozenset(
     {
         *(code.value for code in ErrorCode if code.is_input_fault),
-        *(code.value for code in SourceErrorCode),
+        *(code.value for code in SourceErrorCode if code is not SourceErrorCode.INTERNAL),
         DomainErrorCode.UPLOAD_EXPIRED.value,
     }
 )

@@ -103,6 +103,7 @@ class FunctionName(StrEnum):
     WEBHOOK = "Webhook"
     DELIVER = "Deliver"
     FETCH = "Fetch"
+    FETCH_LOST = "FetchLost"
 
 
 @dataclass(frozen=True)

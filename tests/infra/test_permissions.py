@@ -92,6 +92,7 @@ MAY = {
     FunctionName.FETCH: {"s3:PutObject", "s3:AbortMultipartUpload", "kms:GenerateDataKey", "kms:Decrypt"}
     | {"sqs:SendMessage", "sts:AssumeRole"}
     | CONSUME,
+    FunctionName.FETCH_LOST: {"sqs:SendMessage"} | CONSUME,
     FunctionName.WEBHOOK: WEBHOOK_ROWS | {"sqs:SendMessage"} | CONSUME,
     FunctionName.DELIVER: WEBHOOK_ROWS | {"kms:Decrypt", "sqs:SendMessage"} | CONSUME,
 }
@@ -184,7 +185,7 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
     ("queue", "senders"),
     [
         ("DeliveryQueue", {"Webhook"} | TELLING),
-        ("FailureQueue", {"Fetch"}),
+        ("FailureQueue", {"Fetch", "FetchLost"}),
         ("FetchQueue", FETCHING),
         ("DeliveryDeadLetters", {"Deliver"}),
         ("OutcomeQueue", {"Intake", "JobSteps", "Sweep", "Erase"} | CANCELLING),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from traceback import format_tb
 
 from lambdas.core.assets import Asset, object_key_of
 from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError, target_of
@@ -17,6 +18,7 @@ from lambdas.core.ports import AssetStore, Clock, IdFactory
 from lambdas.core.services.assets import CreateAsset, new_asset, registered
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
+    FETCH_RECEIVES,
     FETCH_TIMEOUT_S,
     MAX_SOURCE_BYTES,
     UNKNOWN_TYPE,
@@ -150,7 +152,10 @@ class FetchService:
     max_bytes: int = MAX_SOURCE_BYTES
 
     def fetch(self, request: FetchRequest, *, tries: int) -> float | None:
-        """Make attempt number ``tries``; returns after how many seconds to try again, None once it is settled."""
+        """Make attempt number ``tries``; returns after how many seconds to try again, None once it is settled.
+
+        A fault of ours is tried for as long as the message may come, whatever it is: nobody else would tell of it.
+        """
         told = {"asset_id": request.asset_id, "tries": tries}
         try:
             size_bytes = self._copy(request)
@@ -159,6 +164,14 @@ class FetchService:
             if error.may_pass and tries <= len(self.delays_s):
                 return self.delays_s[tries - 1]
             self.failures.tell(FetchFailure(request.client_id, request.asset_id, error.code, str(error)))
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, a job waits for its end
+            # Where it was, and nothing that it says: it may quote a URL that is signed.
+            where = {"kind": type(error).__name__, "where": format_tb(error.__traceback__)[-3:]}
+            logger.error("fetching failed by our own fault", extra=told | where)  # noqa: TRY400 - see above
+            if tries < FETCH_RECEIVES:
+                return self.delays_s[min(tries, len(self.delays_s)) - 1]
+            give_up(self.failures, request)
             return None
         logger.info("fetched", extra=told | {"size_bytes": size_bytes})
         return None
@@ -188,6 +201,12 @@ class FetchService:
             max_bytes=self.max_bytes,
             timeout_s=self.timeout_s,
         )
+
+
+def give_up(failures: FetchFailureQueue, request: FetchRequest) -> None:
+    """Tell that nothing came of a request, and that nobody knows more of it."""
+    message = "the source could not be fetched by our own fault"
+    failures.tell(FetchFailure(request.client_id, request.asset_id, SourceErrorCode.INTERNAL, message))
 
 
 def _checked(found: Fetched) -> Iterator[bytes]:

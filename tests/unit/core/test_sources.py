@@ -19,6 +19,7 @@ from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.sources import CreateFromBucket, CreateFromUrl, FetchService, SourceService
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
+    FETCH_RECEIVES,
     MAX_NAME_LENGTH,
     UNKNOWN_TYPE,
     FetchFailure,
@@ -28,6 +29,7 @@ from lambdas.core.sources import (
     content_type_of,
     name_of,
 )
+from lambdas.core.telemetry import is_our_fault
 from tests.unit.world import FACTS, World
 
 URL = "https://files.example.com/a/talk%20one.mp3?sig=secret"
@@ -199,6 +201,39 @@ def test_what_may_pass_is_tried_again_and_then_given_up(house: House, make: obje
     assert house.sink.objects == {}
 
 
+class Broken(MemorySink):
+    def put(self, key: str, content_type: str, chunks: Iterator[bytes]) -> int:
+        raise KeyError(URL)
+
+
+def test_a_fault_of_ours_is_tried_for_long_and_then_told(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    house.fetching = replace(house.fetching, sink=Broken())
+    waits = []
+    for tries in range(1, FETCH_RECEIVES + 1):
+        house.source.answers.append(answer(200, BODY))
+        waits.append(house.fetched(house.fetch_queue.asked[0], tries=tries))
+    assert waits == [*FETCH_DELAYS_S, *[FETCH_DELAYS_S[-1]] * 4, None]
+    (failure,) = house.fetch_queue.failed
+    house.intake.mark_unfetched(failure)
+    house.intake.refuse(failure.client_id, failure.asset_id)
+    assert house.job(made.job).error_code == "internal"
+    assert is_our_fault(house.job(made.job))
+    assert "KeyError" in str([record.__dict__ for record in caplog.records])
+    assert "secret" not in str([record.__dict__ for record in caplog.records])
+
+
+def test_what_a_source_is_to_blame_for_wakes_nobody(house: House) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    failure = FetchFailure(client.id, made.job.asset_id, SourceErrorCode.REFUSED, "the source answered 404")
+    house.intake.mark_unfetched(failure)
+    house.intake.refuse(failure.client_id, failure.asset_id)
+    assert house.job(made.job).error_code == "source_refused"
+    assert not is_our_fault(house.job(made.job))
+
+
 LENT = bucket_object_of("s3://talks/2026/keynote one.mp3", "arn:aws:iam::123456789012:role/cleartake-source-talks")
 
 
@@ -322,6 +357,8 @@ def test_a_name_is_always_fit_to_be_one(path: str) -> None:
         (None, "a.mp4", "video/mp4"),
         (None, "recording", UNKNOWN_TYPE),
         ("audio/\x00x", "a", UNKNOWN_TYPE),
+        (f"audio/{'x' * 2000}", "a.wav", "audio/x-wav"),
+        ("audio/", "a", UNKNOWN_TYPE),
     ],
 )
 def test_the_media_type_of_an_answer(header: str | None, name: str, expected: str) -> None:
