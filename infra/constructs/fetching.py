@@ -22,6 +22,8 @@ FETCHES_AT_ONCE = 10
 
 _VISIBILITY_S = FETCH_TIMEOUT_S + 60
 """Only a function that died lets it run out: not the six times that Lambda advises, which would be hours."""
+_FAILURE_RECEIVES = 10
+"""Three minutes between two: a failure waits for another attempt that may still write, and outlives it."""
 
 
 class Fetching(Construct):
@@ -54,7 +56,12 @@ class Fetching(Construct):
         )
         unheard = dead_letter_queue(self, "FailureDeadLetters", config)
         failures = message_queue(
-            self, "FailureQueue", config, dead_letters=unheard, consumer_timeout_s=DEFAULT_TIMEOUT_S
+            self,
+            "FailureQueue",
+            config,
+            dead_letters=unheard,
+            consumer_timeout_s=DEFAULT_TIMEOUT_S,
+            max_receives=_FAILURE_RECEIVES,
         )
         self.dead_letters = (lost, unheard)
         intake.function.add_event_source(

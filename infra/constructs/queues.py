@@ -50,7 +50,13 @@ def admission_queue(
 
 
 def message_queue(
-    scope: Construct, name: str, config: Config, *, dead_letters: sqs.Queue, consumer_timeout_s: int
+    scope: Construct,
+    name: str,
+    config: Config,
+    *,
+    dead_letters: sqs.Queue,
+    consumer_timeout_s: int,
+    max_receives: int = _MAX_RECEIVES,
 ) -> sqs.Queue:
     """Make a queue whose messages may come twice and in any order: whoever reads it looks at the rows first."""
     return sqs.Queue(
@@ -60,7 +66,7 @@ def message_queue(
         enforce_ssl=not config.local,
         visibility_timeout=Duration.seconds(6 * consumer_timeout_s),
         retention_period=KEPT,
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=max_receives),
     )
 
 

@@ -357,6 +357,10 @@ class AudioObjects(Protocol):
         """Return what is stored there, or None."""
         ...
 
+    def is_arriving(self, key: str, *, since: datetime) -> bool:
+        """Tell whether somebody has begun after ``since`` to write the object in parts, and has not ended."""
+        ...
+
 
 class TokenSigner(Protocol):
     """Signs access tokens."""

@@ -86,13 +86,14 @@ class BucketObject:
 class FetchRequest:
     """What to fetch for which asset: an object where there is one, else a URL.
 
-    The URL may hold a signature: it is kept in the queue alone.
+    The URL may hold a signature: it is kept in the queue alone. A file name is there where the client has given one.
     """
 
     client_id: str
     asset_id: str
     url: str = ""
     object: BucketObject | None = None
+    filename: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,10 @@ def name_of(url: str) -> str:
     return printable[-MAX_NAME_LENGTH:].strip() or DEFAULT_NAME
 
 
-def content_type_of(header: str | None, name: str) -> str:
-    """Return the media type of an answer; where its server says nothing of sound or film, that of the name."""
+def content_type_of(header: str | None, *names: str) -> str:
+    """Return the media type of an answer; where its server says nothing of sound or film, that of the first name."""
     said = (header or "").partition(";")[0].strip().lower()
     if _SOUND_OR_FILM.fullmatch(said):
         return said
-    guessed, _ = mimetypes.guess_type(name, strict=False)
-    return guessed if guessed and guessed.startswith(("audio/", "video/")) else UNKNOWN_TYPE
+    guesses = (mimetypes.guess_type(name, strict=False)[0] or "" for name in names)
+    return next((guess for guess in guesses if guess.startswith(("audio/", "video/"))), UNKNOWN_TYPE)

@@ -2,6 +2,7 @@
 
 import json
 
+from lambdas.core.services.intake import ATTEMPT_LIVES
 from lambdas.core.sources import FETCH_DELAYS_S, FETCH_RECEIVES, FETCH_TIMEOUT_S
 from tests.infra.templates import Assembly
 
@@ -23,6 +24,12 @@ def test_what_kills_the_function_is_told_and_nothing_expires_unheard(aws: Assemb
     assert "FetchDeadLetters" in json.dumps(lost["EventSourceArn"])
     assert lost["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert dead["VisibilityTimeout"] == 6 * aws.functions()["FetchLost"]["Timeout"]
+
+
+def test_a_failure_outlives_another_attempt_that_may_still_write(aws: Assembly) -> None:
+    failures = aws.one("AWS::SQS::Queue", "FetchingFailureQueue")
+    last_s = (failures["RedrivePolicy"]["maxReceiveCount"] - 1) * failures["VisibilityTimeout"]
+    assert last_s > ATTEMPT_LIVES.total_seconds() > FETCH_TIMEOUT_S
 
 
 def test_it_knows_no_table_and_calls_the_machine_itself_on_one_machine_only(aws: Assembly, local: Assembly) -> None:

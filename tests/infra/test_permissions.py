@@ -62,7 +62,11 @@ MAY = {
     FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem", "kms:Encrypt"},
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.PROBE: {"lambda:InvokeFunction"},
-    FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"} | CONSUME,
+    FunctionName.INTAKE: READ
+    | WRITE
+    | GET
+    | {"s3:ListBucket", "s3:ListBucketMultipartUploads", "kms:Decrypt", "sqs:SendMessage"}
+    | CONSUME,
     FunctionName.ADMIT: TABLE | {"states:StartExecution", "sqs:SendMessage"} | CONSUME,
     FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.DISPATCH: READ
@@ -122,6 +126,7 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
         ("sagemaker:InvokeEndpointAsync", "Dispatch"),
         ("sns:Publish", "EnhanceCpu"),
         ("sts:TagSession", "Access"),
+        ("s3:ListBucketMultipartUploads", "Intake"),
     ],
 )
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:

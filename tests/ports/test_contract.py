@@ -22,6 +22,7 @@ from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, Tok
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
 from tests.ports.conftest import (
+    BEGUN_AT,
     TABLE,
     Backend,
     Intakes,
@@ -567,6 +568,14 @@ class TestObjects:
         assert first.size_bytes == 5
         assert objects.port.head("in/c1/a1").size_bytes == 10
         assert objects.port.head("in/c1/a1", first.version_id).size_bytes == 5
+
+    def test_what_is_being_written_is_seen_until_it_is_too_long_ago(self, objects: Objects) -> None:
+        before = BEGUN_AT - SECOND
+        assert not objects.port.is_arriving("in/c1/a1", since=before)
+        objects.begin("in/c1/a1")
+        assert objects.port.is_arriving("in/c1/a1", since=before)
+        assert not objects.port.is_arriving("in/c1/a1", since=BEGUN_AT)
+        assert not objects.port.is_arriving("in/c1/a", since=before)
 
     def test_what_is_not_there_is_none(self, objects: Objects) -> None:
         assert objects.port.head("in/c1/a2") is None

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import boto3
@@ -96,6 +96,8 @@ def test_a_request_for_an_object_comes_out_of_the_queue_as_it_went_in(aws: None)
     on_aws.SqsFetchQueue(client, url).ask(request)
     body = client.receive_message(QueueUrl=url)["Messages"][0]["Body"]
     assert REQUEST.validate_json(body) == request
+    on_aws.SqsFetchQueue(client, url).ask(replace(request, filename="Ü.wav"))
+    assert REQUEST.validate_json(client.receive_message(QueueUrl=url)["Messages"][0]["Body"]).filename == "Ü.wav"
     assert REQUEST.validate_json('{"client_id": "c1", "asset_id": "a1", "url": "u"}') == FetchRequest("c1", "a1", "u")
 
 

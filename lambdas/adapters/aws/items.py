@@ -216,6 +216,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "erase_again_at": _text_or_none(asset.erase_again_at),
         "is_fetched": asset.is_fetched,
+        "fetch_asked_at": _text_or_none(asset.fetch_asked_at),
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -259,6 +260,7 @@ def to_asset(item: Item) -> Asset:
         else None,
         erase_again_at=_moment_or_none(item, "erase_again_at"),
         is_fetched=bool(item.get("is_fetched", False)),
+        fetch_asked_at=_moment_or_none(item, "fetch_asked_at"),
         version=int(item["version"]),
     )
 

@@ -105,10 +105,23 @@ class SourceService:
         return registered(self.assets, replace(new_asset(declared, self.ids, self.clock), is_fetched=True))
 
     def ask(self, asset: Asset, command: CreateFromSource) -> Asset:
-        """Have it fetched, also where who registered it has died before that; raises `DomainError` UNAVAILABLE."""
-        if asset.is_waiting:
-            self.queue.ask(_request(asset, command))
-        return asset
+        """Have it fetched, once: a second GET may be refused, and a refusal would be the end of it.
+
+        A repeated request asks where who registered the recording has died before that.
+
+        Raises
+        ------
+        DomainError
+            UNAVAILABLE.
+        """
+        if not asset.is_waiting or asset.fetch_asked_at is not None:
+            return asset
+        self.queue.ask(_request(asset, command))
+        try:
+            return self.assets.save(replace(asset, fetch_asked_at=self.clock.now()))
+        except DomainError:
+            logger.warning("a repeated request may ask again", extra={"asset_id": asset.id})
+            return asset
 
     def take_back(self, asset: Asset, command: CreateFromSource) -> None:
         """Forget a recording that could not be asked for: nobody else knows where it lies.
@@ -126,8 +139,8 @@ def _url_of(command: CreateFromSource) -> str:
 
 def _request(asset: Asset, command: CreateFromSource) -> FetchRequest:
     if isinstance(command, CreateFromUrl):
-        return FetchRequest(asset.client_id, asset.id, command.url)
-    return FetchRequest(asset.client_id, asset.id, object=command.object)
+        return FetchRequest(asset.client_id, asset.id, command.url, filename=command.filename)
+    return FetchRequest(asset.client_id, asset.id, object=command.object, filename=command.filename)
 
 
 class _FailedError(Exception):
@@ -179,7 +192,8 @@ class FetchService:
     def _copy(self, request: FetchRequest) -> int:
         try:
             with self._opened(request) as found:
-                content_type = content_type_of(found.headers.get("content-type"), name_of(found.url))
+                names = (request.filename or "", name_of(found.url))
+                content_type = content_type_of(found.headers.get("content-type"), *names)
                 key = object_key_of(request.client_id, request.asset_id)
                 return self.sink.put(key, content_type, _checked(found))
         except ForbiddenUrlError as error:

@@ -16,10 +16,12 @@ from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import JobStatus
 from lambdas.core.services.enhancements import Wish
+from lambdas.core.services.intake import ATTEMPT_LIVES
 from lambdas.core.services.sources import CreateFromBucket, CreateFromUrl, FetchService, SourceService
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
     FETCH_RECEIVES,
+    FETCH_TIMEOUT_S,
     MAX_NAME_LENGTH,
     UNKNOWN_TYPE,
     FetchFailure,
@@ -101,6 +103,13 @@ def test_the_url_is_kept_nowhere_but_in_the_queue(house: House) -> None:
     assert asset.filename == "mine.mp3"
 
 
+def test_the_given_name_says_what_it_is_where_its_server_does_not(house: House) -> None:
+    asset = house.sources.create(CreateFromUrl("c1", "https://files.example.com/dl?id=3", filename="talk.mp3"))
+    house.source.answers.append(answer(200, BODY, content_type=UNKNOWN_TYPE))
+    assert house.fetched(house.fetch_queue.asked[0]) is None
+    assert house.sink.objects == {asset.object_key: (BODY, "audio/mpeg")}
+
+
 def test_a_forbidden_url_is_refused_at_once(house: House) -> None:
     with pytest.raises(ForbiddenUrlError):
         house.sources.create(CreateFromUrl("c1", "https://169.254.169.254/latest"))
@@ -137,6 +146,41 @@ def test_a_request_with_a_key_is_taken_up_where_it_died(house: House, monkeypatc
     assert made.asset is not None
     assert [request.asset_id for request in house.fetch_queue.asked] == [made.asset.asset.id]
     assert [job.id for job in house.jobs.of_asset(client.id, made.asset.asset.id)] == [made.job.id]
+
+
+def test_a_repeated_request_starts_no_second_fetch(house: House) -> None:
+    client, _ = house.client()
+    wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "sha"))
+    for _ in range(2):
+        made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+        assert made.asset is not None
+        assert house.stored(made.asset.asset).fetch_asked_at == house.clock.now()
+    assert len(house.fetch_queue.asked) == 1
+
+
+def test_a_failure_says_nothing_of_an_attempt_that_goes_on(house: House) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert made.asset is not None
+    asset = made.asset.asset
+    failure = FetchFailure(client.id, asset.id, SourceErrorCode.REFUSED, "the source answered 403")
+    house.storage.arriving[asset.object_key] = house.clock.now()
+    house.clock.advance(FETCH_TIMEOUT_S)
+    with pytest.raises(TransientError):
+        house.intake.mark_unfetched(failure)
+    house.storage.put(asset.object_key, size_bytes=len(BODY))
+    house.intake.mark_unfetched(failure)
+    assert house.stored(asset).is_waiting
+    assert house.intake.locate(asset.object_key) is not None
+
+
+def test_what_an_attempt_has_left_behind_holds_nothing_up(house: House) -> None:
+    client, _ = house.client()
+    asset = house.sources.create(CreateFromUrl(client.id, URL))
+    house.storage.arriving[asset.object_key] = house.clock.now()
+    house.clock.advance(ATTEMPT_LIVES.total_seconds())
+    house.intake.mark_unfetched(FetchFailure(client.id, asset.id, SourceErrorCode.REFUSED, "403"))
+    assert house.stored(asset).status is AssetStatus.INVALID
 
 
 def test_a_refusal_that_is_faster_than_the_answer_finds_the_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
