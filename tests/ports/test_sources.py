@@ -61,6 +61,21 @@ def test_an_object_is_written_piece_by_piece(sink: Sink) -> None:
     assert sink.read("in/c1/a1") == (b"".join(pieces), "audio/wav")
 
 
+def test_parts_are_checked_by_the_checksum_that_the_upload_names(aws: None) -> None:
+    """S3 refuses a part with a checksum that its upload knows nothing of; moto and boto3 let it pass."""
+    client, calls = boto3.client("s3"), dict[str, Any]()
+    client.create_bucket(Bucket="audio")
+    for operation in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"):
+        client.meta.events.register(
+            f"provide-client-params.s3.{operation}", lambda params, model, **_: calls.update({model.name: dict(params)})
+        )
+    on_aws.S3ObjectSink("audio", client).put("in/c1/a1", "audio/wav", iter([b"123456789"]))
+    assert calls["CreateMultipartUpload"]["ChecksumAlgorithm"] == "CRC32"
+    assert calls["UploadPart"]["ChecksumCRC32"] == "y/Q5Jg=="  # CRC-32's own check value, 0xCBF43926
+    (part,) = calls["CompleteMultipartUpload"]["MultipartUpload"]["Parts"]
+    assert part["ChecksumCRC32"] == "y/Q5Jg=="
+
+
 def test_what_breaks_off_leaves_nothing(sink: Sink) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"x" * 17 * 2**20

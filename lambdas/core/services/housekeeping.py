@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -47,17 +48,23 @@ WOKEN_AT_MOST = 10
 
 
 @dataclass(frozen=True)
+class Woken:
+    """How many clients' admissions were woken, and how long the job has waited that waits longest."""
+
+    woken: int = 0
+    oldest_queued_s: int = 0
+
+
+@dataclass(frozen=True)
 class Tidied:
     """What one run did."""
 
-    woken: int = 0
     told: int = 0
     freed: int = 0
     retired: int = 0
     erasing: int = 0
     taken_in: int = 0
     settled: int = 0
-    oldest_queued_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,28 +84,58 @@ class HousekeepingService:
     clock: Clock
     patience: Patience = field(default_factory=Patience)
 
-    def tidy(self) -> Tidied:
-        """Do everything that is due."""
-        now, clients = self.clock.now(), self.clients.all()
-        kept_long_enough = self.assets.retained_until(now)
-        deleted = self.assets.erasing_due(now)
-        untold = self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
-        waiting = [client for client in clients if client.queued > 0]
-        leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
-        return Tidied(
+    def wake(self) -> Woken:
+        """Wake admission for clients that wait; apart from the rest, which may take its time."""
+        now = self.clock.now()
+        waiting = [client for client in self.clients.all() if client.queued > 0]
+        return Woken(
+            woken=self._each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
             oldest_queued_s=max((self._waits_s(client, now) for client in waiting), default=0),
-            freed=_each(leases, lambda lease: self._free(*lease)),
-            told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
-            retired=_each(kept_long_enough, lambda asset: self.deletion.delete(asset.client_id, asset.id)),
-            erasing=_each(deleted, lambda asset: self._erase_again(asset, now))
-            + _each(self.tombstones.due(now), lambda buried: self._erase_job_again(buried, now)),
-            taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
-            settled=_each(self._left_waiting(now), self.waiting.settle)
-            + _each(self._overdue(now), lambda job: self.waiting.settle(job, is_overdue=True))
-            + _each(self._with_room(clients), self.waiting.settle),
-            # Last: what was freed above may be taken at once.
-            woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
+
+    def tidy(self, *, until: datetime | None = None) -> Tidied:
+        """Do everything that is due, until it is too late for more; each minute begins with another kind."""
+        now, clients = self.clock.now(), self.clients.all()
+        kinds: list[tuple[str, Callable[[], int]]] = [
+            ("freed", lambda: self._each(_leases(clients, now), lambda lease: self._free(*lease), until)),
+            (
+                "told",
+                lambda: self._each(self._untold(now), lambda job: self.outcomes.tell(job.client_id, job.id), until),
+            ),
+            ("retired", lambda: self._each(self.assets.retained_until(now), self._retire, until)),
+            ("erasing", lambda: self._each(self.assets.erasing_due(now), self._erase_again, until)),
+            ("erasing", lambda: self._each(self.tombstones.due(now), self._erase_job_again, until)),
+            ("taken_in", lambda: self._each(self._unsettled(now), lambda pair: self.intakes.start(*pair), until)),
+            ("settled", lambda: self._each(self._left_waiting(now), self.waiting.settle, until)),
+            ("settled", lambda: self._each(self._overdue(now), self._give_up, until)),
+            ("settled", lambda: self._each(self._with_room(clients), self.waiting.settle, until)),
+        ]
+        done: Counter[str] = Counter()
+        for name, act in rotated(kinds, now):
+            done[name] += act()
+        return Tidied(**done)
+
+    def _each(self, things: Iterable[T], act: Callable[[T], bool | None], until: datetime | None = None) -> int:
+        """Act on each; one that fails must not keep the others from it. Returns how many went well."""
+        done = 0
+        for thing in islice(things, AT_MOST):
+            if until is not None and self.clock.now() > until:
+                logger.warning("housekeeping is left to the next minutes")
+                break
+            try:
+                done += act(thing) is not False
+            except DomainError:
+                logger.exception("housekeeping of one thing failed")
+        return done
+
+    def _untold(self, now: datetime) -> Sequence[Job]:
+        return self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
+
+    def _retire(self, asset: Asset) -> None:
+        self.deletion.delete(asset.client_id, asset.id)
+
+    def _give_up(self, job: Job) -> bool:
+        return self.waiting.settle(job, is_overdue=True)
 
     def _unsettled(self, now: datetime) -> list[tuple[Asset, int]]:
         """Return the uploads whose intake is to be started again, because its event or the intake itself was lost.
@@ -154,13 +191,15 @@ class HousekeepingService:
             return 0
         return int((now - job.updated_at).total_seconds()) if job else 0
 
-    def _erase_again(self, asset: Asset, now: datetime) -> None:
+    def _erase_again(self, asset: Asset) -> None:
         """Ask again, and then after as long as the deletion is ago: what keeps failing must not crowd out the rest."""
+        now = self.clock.now()
         self.assets.save(replace(asset, erase_again_at=now + _pause(now - asset.updated_at)))
         self.erasing.ask(asset.client_id, asset.id)
 
-    def _erase_job_again(self, buried: Tombstone, now: datetime) -> None:
+    def _erase_job_again(self, buried: Tombstone) -> None:
         """Ask again for a deleted enhancement's results, as for an asset's."""
+        now = self.clock.now()
         self.tombstones.save(replace(buried, erase_again_at=now + _pause(now - buried.deleted_at)))
         self.erasing.ask_for_job(buried.client_id, buried.job_id)
 
@@ -178,16 +217,7 @@ def _pause(since_deletion: timedelta) -> timedelta:
     return min(max(since_deletion, LATE_WRITERS), ERASE_PAUSE_MAX)
 
 
-def _expired(client: Client, now: datetime) -> list[str]:
-    return [job_id for job_id, since in client.leases.items() if now - from_text(since) > LEASE_LIFETIME]
-
-
-def _each(things: Iterable[T], act: Callable[[T], bool | None]) -> int:
-    """Act on each; one that fails must not keep the others from it. Returns how many went well."""
-    done = 0
-    for thing in islice(things, AT_MOST):
-        try:
-            done += act(thing) is not False
-        except DomainError:
-            logger.exception("housekeeping of one thing failed")
-    return done
+def _leases(clients: Sequence[Client], now: datetime) -> list[tuple[str, str]]:
+    """Return the leases, by client and job, that are older than any execution."""
+    held = ((client.id, job_id, since) for client in clients for job_id, since in client.leases.items())
+    return [(client_id, job_id) for client_id, job_id, since in held if now - from_text(since) > LEASE_LIFETIME]

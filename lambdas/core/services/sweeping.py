@@ -37,7 +37,7 @@ T = TypeVar("T")
 RUNNING, ABORTED = "RUNNING", "ABORTED"
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", ABORTED})
 
-TIME_LIMIT = timedelta(seconds=40)
+TIME_LIMIT = timedelta(seconds=30)
 """No job is looked at later than this after the start of a sweep; the next one begins elsewhere."""
 
 
