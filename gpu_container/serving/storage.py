@@ -251,6 +251,7 @@ class S3Sink:
 
     def _put(self) -> StoredObject:
         digest = hashlib.sha256(self._head).digest()
+        version_id: str | None
         with _told_as("upload"):
             try:
                 version_id = self.s3.put_object(

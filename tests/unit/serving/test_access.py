@@ -28,7 +28,7 @@ from gpu_container.serving.access import Access, make_access
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.worker import Worker
 
-from .conftest import BUCKET, TOKEN, FakeEngine, client_error
+from .conftest import BUCKET, TOKEN, FakeEngine, client_error, to
 
 REFUSAL = AccessRefusal()
 
@@ -193,8 +193,8 @@ def test_a_wet_track_that_is_missing_may_look_forbidden(
 
     monkeypatch.setattr(s3, "head_object", head_object)
 
-    for _ in range(2):
-        assert isinstance(worker.run(order.model_copy(update={"wet": wet})), WorkResult)
+    for key in ("first", "second"):
+        assert isinstance(worker.run(to(order, key).model_copy(update={"wet": wet})), WorkResult)
     assert engine.computed == 1
 
 
