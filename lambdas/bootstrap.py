@@ -99,6 +99,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchLostSettings,
     FetchSettings,
     IntakeSettings,
     JobStepsSettings,
@@ -265,7 +266,7 @@ def intake_service() -> IntakeService:
     settings = IntakeSettings.read(os.environ)
     objects = _audio_objects(settings.audio_bucket, settings.s3_addressing)
     outcomes = _outcomes(settings, settings.outcome_queue_url)
-    waiting = WaitingJobs(_jobs(settings), _queue(settings.admit_queue_url), outcomes, CLOCK)
+    waiting = WaitingJobs(_assets(settings), _jobs(settings), _queue(settings.admit_queue_url), outcomes, CLOCK)
     return IntakeService(_assets(settings), objects, waiting, _erasing(settings.erase_queue_url), CLOCK)
 
 
@@ -363,14 +364,19 @@ def housekeeping_service() -> HousekeepingService:
     """Wire the rest of the minute's sweep."""
     settings = SweepSettings.read(os.environ)
     erasing = SqsEraseQueue(boto3.client("sqs", config=RETRIES), settings.erase_queue_url)
+    admissions, outcomes = (
+        _queue(settings.admit_queue_url, group=SWEEPER),
+        _outcomes(settings, settings.outcome_queue_url),
+    )
     return HousekeepingService(
         DynamoClientRegistry(_table(settings.table)),
         _assets(settings),
         _jobs(settings),
         _tombstones(settings),
-        _queue(settings.admit_queue_url, group=SWEEPER),
+        admissions,
         erasing,
-        _outcomes(settings, settings.outcome_queue_url),
+        outcomes,
+        WaitingJobs(_assets(settings), _jobs(settings), admissions, outcomes, CLOCK),
         DeletionService(_assets(settings), erasing, CLOCK),
         StepFunctionsIntakes(boto3.client("stepfunctions", config=RETRIES), settings.intake_machine_arn),
         CLOCK,
@@ -444,6 +450,13 @@ def fetch_service() -> FetchService:
         S3ObjectSink(settings.audio_bucket, _s3(settings.s3_addressing)),
         SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url),
     )
+
+
+@lru_cache
+def fetch_failures() -> SqsFetchFailureQueue:
+    """Wire the telling of what the function that fetches died of."""
+    settings = FetchLostSettings.read(os.environ)
+    return SqsFetchFailureQueue(boto3.client("sqs", config=RETRIES), settings.fetch_failure_queue_url)
 
 
 @lru_cache

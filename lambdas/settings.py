@@ -185,3 +185,11 @@ class FetchSettings(Settings):
     fetch_failure_queue_url: str
     allow_loopback: bool = False
     """True on one machine only."""
+
+
+class FetchLostSettings(Settings):
+    """Of the function that tells of what killed the one that fetches."""
+
+    table: str = ""
+    """It sees none."""
+    fetch_failure_queue_url: str

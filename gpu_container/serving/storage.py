@@ -6,6 +6,7 @@ Nothing is ever whole in memory or on a disk: a ten-hour recording passes throug
 import base64
 import hashlib
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,10 @@ _BLOCKS_KEPT: Final = 5
 _READS: Final = 3
 _BROKEN_OFF: Final = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError)
 """What happens in the middle of an answer; boto3 asks again only where there was none."""
+_REFUSED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"})
+"""Somebody has written the object; or we ourselves, and boto3 sent it again because the answer was lost."""
+_RUN: Final = "run"
+"""Metadata of what is written once: whose it is."""
 _GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion", "403", "AccessDenied"})
 """To who may not list a bucket S3 says of what is missing that it is forbidden."""
 
@@ -69,6 +74,10 @@ class StoredObject:
 
 class _Version(TypedDict, total=False):
     VersionId: str
+
+
+class _Unless(TypedDict, total=False):
+    IfNoneMatch: str
 
 
 @contextmanager
@@ -172,6 +181,12 @@ class S3Sink:
     The head stays here until the end, because containers patch their first bytes when they close; the rest goes in
     parts as it comes. S3 takes parts in any order and checks each by its SHA-256.
 
+    Attributes
+    ----------
+    is_once
+        Whether S3 is to refuse it where there is an object already. Two runs of one order would else overwrite one
+        another's result, and the version that the job names would be no current one and expire.
+
     Raises
     ------
     StorageError
@@ -182,6 +197,8 @@ class S3Sink:
     ref: ObjectRef
     content_type: str
     metadata: dict[str, str] = field(default_factory=dict)
+    is_once: bool = False
+    _run: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
     _head: bytearray = field(default_factory=bytearray, init=False)
     _tail: bytearray = field(default_factory=bytearray, init=False)
     _sent_bytes: int = field(default_factory=lambda: PART_BYTES, init=False)
@@ -234,16 +251,21 @@ class S3Sink:
 
     def _put(self) -> StoredObject:
         digest = hashlib.sha256(self._head).digest()
+        version_id: str | None
         with _told_as("upload"):
-            answer = self.s3.put_object(
-                Bucket=self.ref.bucket,
-                Key=self.ref.key,
-                Body=bytes(self._head),
-                ContentType=self.content_type,
-                Metadata=self.metadata,
-                ChecksumSHA256=_base64(digest),
-            )
-        return self._stored(answer.get("VersionId"), digest.hex())
+            try:
+                version_id = self.s3.put_object(
+                    Bucket=self.ref.bucket,
+                    Key=self.ref.key,
+                    Body=bytes(self._head),
+                    ContentType=self.content_type,
+                    Metadata=self._metadata(),
+                    ChecksumSHA256=_base64(digest),
+                    **self._unless(),
+                ).get("VersionId")
+            except ClientError as error:
+                version_id = self._own_version(error)
+        return self._stored(version_id, digest.hex())
 
     def _send(self, number: int, data: bytes) -> None:
         digest = hashlib.sha256(data).digest()
@@ -269,7 +291,7 @@ class S3Sink:
                 Bucket=self.ref.bucket,
                 Key=self.ref.key,
                 ContentType=self.content_type,
-                Metadata=self.metadata,
+                Metadata=self._metadata(),
                 ChecksumAlgorithm="SHA256",
             )
             self._upload_id = answer["UploadId"]
@@ -278,16 +300,38 @@ class S3Sink:
     def _complete(self) -> StoredObject:
         parts = [self._parts[number] for number in sorted(self._parts)]
         with _told_as("upload"):
-            answer = self.s3.complete_multipart_upload(
-                Bucket=self.ref.bucket,
-                Key=self.ref.key,
-                UploadId=self._started(),
-                MultipartUpload={"Parts": [part for part, _ in parts]},
-            )
-            version_id = answer.get("VersionId") or self._head_version()
+            try:
+                answer = self.s3.complete_multipart_upload(
+                    Bucket=self.ref.bucket,
+                    Key=self.ref.key,
+                    UploadId=self._started(),
+                    MultipartUpload={"Parts": [part for part, _ in parts]},
+                    **self._unless(),
+                )
+                version_id = answer.get("VersionId") or self._head_version()
+            except ClientError as error:
+                version_id = self._own_version(error)
         self._upload_id = None
         whole = hashlib.sha256(b"".join(digest for _, digest in parts)).hexdigest()
         return self._stored(version_id, f"{whole}-{len(parts)}")
+
+    def _unless(self) -> _Unless:
+        return {"IfNoneMatch": "*"} if self.is_once else {}
+
+    def _metadata(self) -> dict[str, str]:
+        return {**self.metadata, _RUN: self._run} if self.is_once else self.metadata
+
+    def _own_version(self, refusal: ClientError) -> str | None:
+        """Return the version that we have written all the same; raises ``refusal`` again where it is another's."""
+        if not self.is_once or refusal.response["Error"]["Code"] not in _REFUSED:
+            raise refusal
+        try:
+            head = self.s3.head_object(Bucket=self.ref.bucket, Key=self.ref.key)
+        except ClientError:
+            raise refusal from None
+        if head["Metadata"].get(_RUN) != self._run:
+            raise refusal
+        return head.get("VersionId")
 
     def _head_version(self) -> str | None:
         return self.s3.head_object(Bucket=self.ref.bucket, Key=self.ref.key).get("VersionId")

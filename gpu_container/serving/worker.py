@@ -282,7 +282,7 @@ class _Attempt(_Steps):
         order, s3 = self.order, self.worker.clients.s3
         self._stop_if_cancelled()
         model = self.worker.models.get(order.model)
-        sink = S3Sink(s3, order.output, order.content_type)
+        sink = S3Sink(s3, order.output, order.content_type, is_once=True)
         with S3Source(s3, order.input) as source, storing(sink):
             enhanced = self._enhance(source, sink, model)
             # Nobody waits for it: leave no output behind.

@@ -104,7 +104,8 @@ def _audio_lifecycle(config: Config) -> list[s3.LifecycleRule]:
     """Keep what the client uploaded and got for the configured time.
 
     What expires in a versioned bucket becomes noncurrent first, and goes for good a day later. What a job needs is not
-    noncurrent before: a second upload to the same key is deleted, and a result's key is written once.
+    noncurrent before: a second upload to the same key is deleted, and a result's key is written once, as its worker has
+    S3 see to.
     """
     # A client may take an upload up again; a worker that is gone does not.
     unfinished_days = {INPUT_PREFIX: UNFINISHED_UPLOAD_KEPT.days, OUTPUT_PREFIX: 1}

@@ -11,22 +11,27 @@ from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.buckets import INPUT_PREFIX
 from infra.constructs.functions import DEFAULT_TIMEOUT_S, ServiceFunction, Spec, settings_environment
-from infra.constructs.queues import dead_letter_queue, message_queue
+from infra.constructs.queues import KEPT, dead_letter_queue, message_queue
 from infra.nag import accept_objects, accept_wildcard
+from lambdas.core.sources import FETCH_RECEIVES
 from lambdas.core.workflow import FunctionName
-from lambdas.settings import FetchSettings
+from lambdas.settings import FetchLostSettings, FetchSettings
 
 FETCH_TIMEOUT_S = 900
 FETCHES_AT_ONCE = 10
 
 _VISIBILITY_S = FETCH_TIMEOUT_S + 60
 """Only a function that died lets it run out: not the six times that Lambda advises, which would be hours."""
-_MAX_RECEIVES = 8
-"""More than the attempts of the schedule: what lands among the dead letters has killed its function."""
+_FAILURE_RECEIVES = 10
+"""Three minutes between two: a failure waits for another attempt that may still write, and outlives it."""
 
 
 class Fetching(Construct):
-    """Two queues, what to fetch and what could not be fetched, and the function between them."""
+    """Two queues, what to fetch and what could not be fetched, and the functions between them.
+
+    A message that killed its function again and again lands among the dead letters. That is told like any failure:
+    else its asset, and the job that waits for it, would wait on.
+    """
 
     def __init__(
         self,
@@ -39,25 +44,31 @@ class Fetching(Construct):
         intake: ServiceFunction,
     ) -> None:
         super().__init__(scope, name)
-        lost = dead_letter_queue(self, "FetchDeadLetters", config)
+        lost = dead_letter_queue(self, "FetchDeadLetters", config, consumer_timeout_s=DEFAULT_TIMEOUT_S)
         self.queue = sqs.Queue(
             self,
             "FetchQueue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=not config.local,
             visibility_timeout=Duration.seconds(_VISIBILITY_S),
-            retention_period=Duration.days(1),  # a URL's signature rarely lives longer
-            dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_MAX_RECEIVES),
+            retention_period=KEPT,  # what expires goes unheard, past the dead letters
+            dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=FETCH_RECEIVES),
         )
         unheard = dead_letter_queue(self, "FailureDeadLetters", config)
         failures = message_queue(
-            self, "FailureQueue", config, dead_letters=unheard, consumer_timeout_s=DEFAULT_TIMEOUT_S
+            self,
+            "FailureQueue",
+            config,
+            dead_letters=unheard,
+            consumer_timeout_s=DEFAULT_TIMEOUT_S,
+            max_receives=_FAILURE_RECEIVES,
         )
         self.dead_letters = (lost, unheard)
         intake.function.add_event_source(
             event_sources.SqsEventSource(failures, batch_size=10, report_batch_item_failures=True)
         )
         self.fetch = self._fetch(config, audio, key, failures)
+        self.lost = self._lost(config, lost, failures)
 
     def _fetch(self, config: Config, audio: s3.IBucket, key: kms.IKey, failures: sqs.IQueue) -> ServiceFunction:
         """Fetch: it writes recordings, can read none but those that clients lend it, and knows no table."""
@@ -87,3 +98,12 @@ class Fetching(Construct):
             grants.data_key_write(key),
             grants.queue_send(failures),
         )
+
+    def _lost(self, config: Config, dead_letters: sqs.IQueue, failures: sqs.IQueue) -> ServiceFunction:
+        """Tell of what killed the function that fetches, and do nothing else."""
+        environment = settings_environment(FetchLostSettings, config, fetch_failure_queue_url=failures.queue_url)
+        function = ServiceFunction(self, config, Spec(FunctionName.FETCH_LOST, environment))
+        function.function.add_event_source(
+            event_sources.SqsEventSource(dead_letters, batch_size=10, report_batch_item_failures=True)
+        )
+        return function.allow(grants.queue_send(failures))

@@ -108,6 +108,11 @@ def object_exists_by_name(bucket: s3.IBucket, prefix: str, *, known_characters: 
     return _allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": [pattern]}})
 
 
+def uploads_list(bucket: s3.IBucket) -> iam.PolicyStatement:
+    """Allow seeing which uploads in parts are not finished; the action knows no narrower resource than the bucket."""
+    return _allow(["s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
+
+
 def objects_erase(bucket: s3.IBucket, prefix: str) -> iam.PolicyStatement:
     """Allow deleting the objects under ``prefix`` for good, in every version."""
     return _allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [bucket.arn_for_objects(f"{prefix}*")])

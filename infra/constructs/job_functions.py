@@ -83,6 +83,8 @@ class JobFunctions:
             self._table(),
             grants.objects_get(stores.audio, INPUT_PREFIX),
             grants.objects_exist(stores.audio, INPUT_PREFIX),
+            # Whether another attempt is writing what one could not fetch.
+            grants.uploads_list(stores.audio),
             grants.data_key_read(stores.key),
             grants.queue_send(stores.admit_queue),
             # An enhancement that waited for an upload that is no good ends here.

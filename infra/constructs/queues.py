@@ -11,19 +11,23 @@ from infra.nag import accept
 ERASE_TIMEOUT_S = 300
 """An asset with a hundred enhancements is a thousand small deletions."""
 
-_DEAD_LETTERS_KEPT = Duration.days(14)
+KEPT = Duration.days(14)
+"""The longest that SQS offers."""
 _MAX_RECEIVES = 5
 
 
-def dead_letter_queue(scope: Construct, name: str, config: Config, *, fifo: bool = False) -> sqs.Queue:
-    """Make the queue where what could not be delivered waits for a person."""
+def dead_letter_queue(
+    scope: Construct, name: str, config: Config, *, fifo: bool = False, consumer_timeout_s: int | None = None
+) -> sqs.Queue:
+    """Make the queue where what could not be delivered waits for a person, or for a function that deals with it."""
     queue = sqs.Queue(
         scope,
         name,
         fifo=True if fifo else None,  # the property may be true or absent, never false
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=not config.local,
-        retention_period=_DEAD_LETTERS_KEPT,
+        retention_period=KEPT,
+        visibility_timeout=Duration.seconds(6 * consumer_timeout_s) if consumer_timeout_s else None,
     )
     accept(queue, "AwsSolutions-SQS3", "It is a dead-letter queue itself; an alarm watches it.")
     return queue
@@ -46,7 +50,13 @@ def admission_queue(
 
 
 def message_queue(
-    scope: Construct, name: str, config: Config, *, dead_letters: sqs.Queue, consumer_timeout_s: int
+    scope: Construct,
+    name: str,
+    config: Config,
+    *,
+    dead_letters: sqs.Queue,
+    consumer_timeout_s: int,
+    max_receives: int = _MAX_RECEIVES,
 ) -> sqs.Queue:
     """Make a queue whose messages may come twice and in any order: whoever reads it looks at the rows first."""
     return sqs.Queue(
@@ -55,8 +65,8 @@ def message_queue(
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=not config.local,
         visibility_timeout=Duration.seconds(6 * consumer_timeout_s),
-        retention_period=_DEAD_LETTERS_KEPT,
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
+        retention_period=KEPT,
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=max_receives),
     )
 
 

@@ -85,7 +85,7 @@ class EngineStack(BaseStack):
         fan_out = Workflow(self, config, FAN_OUT, {cpu.name: cpu}, physical_name=config.fan_out_name)
         self.fan_out = fan_out.machine
         self.notices.deliver_fan_out(self.fan_out, complete, lost_notices)
-        outward = (self.webhooks.announce, self.webhooks.deliver, self.fetching.fetch)
+        outward = (self.webhooks.announce, self.webhooks.deliver, self.fetching.fetch, self.fetching.lost)
         self.watched = (admit, sweep, complete, erase, cpu, keys.access, *outward, *steps.values())
         if images and images.gpu:
             GpuEndpoint(

@@ -98,7 +98,7 @@ class Egress:
                     headers = {name.lower(): value for name, value in response.getheaders()}
                     yield Fetched(target.url, response.status, headers, _chunks(response, max_bytes))
                     return
-            url = urljoin(target.url, location)
+            url = _redirected(target.url, location)
         raise NoAnswerError("too many redirects")
 
     @contextmanager
@@ -189,6 +189,13 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         return self._sock.recv_into(buffer)
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise NoAnswerError("the redirect cannot be read") from error
 
 
 def _chunks(response: http.client.HTTPResponse, max_bytes: int) -> Iterator[bytes]:

@@ -32,6 +32,8 @@ class Asset:
         Of a deleted asset: when to erase once more, if it is still here then.
     is_fetched
         True where we fetch the bytes from a URL; size and type are unknown until they are here.
+    fetch_asked_at
+        When they were asked for: the queue has them since, and nobody needs to ask again.
     object_key, version_id
         Where the bytes are; the version is pinned by intake, so a later PUT to the same URL changes nothing.
     waiting_job_id
@@ -65,6 +67,7 @@ class Asset:
     multipart: MultipartUpload | None = None
     erase_again_at: datetime | None = None
     is_fetched: bool = False
+    fetch_asked_at: datetime | None = None
     version: int = 1
 
     @property

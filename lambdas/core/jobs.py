@@ -78,6 +78,8 @@ class Job:
         Whether another job of the same asset, model and strength is refused while this one has not failed.
     batch_id, reference
         The batch it belongs to, and the client's own word for it.
+    is_held
+        True where the upload has come and is good, and there was no room in the client's queue.
     audio_s
         Length of the recording, known once the job is queued.
     artifacts
@@ -118,6 +120,7 @@ class Job:
     artifacts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     request_sha256: str | None = None
     notified_at: datetime | None = None
+    is_held: bool = False
     version: int = 1
 
     @property
@@ -139,7 +142,11 @@ class Job:
 
     def queued(self, now: datetime, *, audio_s: float | None) -> "Job":
         """Wait for a slot, once the bytes are there."""
-        return self.to(JobStatus.QUEUED, now=now, audio_s=audio_s)
+        return self.to(JobStatus.QUEUED, now=now, audio_s=audio_s, is_held=False)
+
+    def held(self, now: datetime) -> "Job":
+        """Wait for room in the queue: the bytes are there."""
+        return replace(self, is_held=True, updated_at=now)
 
     def admitted(self, now: datetime) -> "Job":
         """Take a slot."""

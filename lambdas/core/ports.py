@@ -1,6 +1,6 @@
 """What the core needs from the world. ``tests/ports`` holds every implementation to the same behaviour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -192,6 +192,14 @@ class JobRepository(Protocol):
         """Return every job, of all clients, that ended before ``before`` and whose end nobody was told."""
         ...
 
+    def expecting(self, *, before: datetime, since: datetime | None = None) -> Sequence[Job]:
+        """Return the jobs, of all clients, that wait for their upload and were asked for in between; none is held."""
+        ...
+
+    def held(self) -> Iterable[Job]:
+        """Return the jobs, of all clients, that wait for room in a queue, oldest first; read as far as it is wanted."""
+        ...
+
     def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:
         """Return every job of an asset, oldest first; one written a moment ago may be missing."""
         ...
@@ -204,7 +212,7 @@ class JobRepository(Protocol):
         ...
 
     def remove(self, job: Job) -> None:
-        """Forget a terminal job, and its uniqueness with it."""
+        """Forget a job that has ended or has never begun to wait in the queue, and its uniqueness with it."""
         ...
 
     def bury(self, job: Job, tombstone: Tombstone) -> None:
@@ -353,6 +361,10 @@ class AudioObjects(Protocol):
 
     def head(self, key: str, version_id: str | None = None) -> StoredObject | None:
         """Return what is stored there, or None."""
+        ...
+
+    def is_arriving(self, key: str, *, since: datetime) -> bool:
+        """Tell whether somebody has begun after ``since`` to write the object in parts, and has not ended."""
         ...
 
 

@@ -20,9 +20,13 @@ FETCH_TIMEOUT_S: Final = 780.0
 FETCH_DELAYS_S: Final = (10.0, 60.0, 300.0)
 """Between one attempt and the next where another one may help."""
 
+FETCH_RECEIVES: Final = 8
+"""So often a message may be received: more than the attempts of the schedule, for faults of ours."""
+
 UNKNOWN_TYPE: Final = "application/octet-stream"
 DEFAULT_NAME: Final = "recording"
 MAX_NAME_LENGTH: Final = 255
+_SOUND_OR_FILM: Final = re.compile(r"(audio|video)/[a-z0-9!#$&^_.+-]{1,100}")
 
 SOURCE_ROLE_PREFIX: Final = "cleartake-source-"
 """What the name of every role begins with that a client lends us: whoever names another one is refused twice, here and
@@ -45,6 +49,8 @@ class SourceErrorCode(StrEnum):
     ROLE_REFUSED = "source_role_refused"
     ACCESS_DENIED = "source_access_denied"
     NOT_FOUND = "source_not_found"
+    INTERNAL = "internal"
+    """A fault of ours, as it is called wherever else a job fails of one."""
 
 
 class SourceRefusedError(Exception):
@@ -80,13 +86,14 @@ class BucketObject:
 class FetchRequest:
     """What to fetch for which asset: an object where there is one, else a URL.
 
-    The URL may hold a signature: it is kept in the queue alone.
+    The URL may hold a signature: it is kept in the queue alone. A file name is there where the client has given one.
     """
 
     client_id: str
     asset_id: str
     url: str = ""
     object: BucketObject | None = None
+    filename: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,10 +176,10 @@ def name_of(url: str) -> str:
     return printable[-MAX_NAME_LENGTH:].strip() or DEFAULT_NAME
 
 
-def content_type_of(header: str | None, name: str) -> str:
-    """Return the media type of an answer; where its server says nothing of sound or film, that of the name."""
+def content_type_of(header: str | None, *names: str) -> str:
+    """Return the media type of an answer; where its server says nothing of sound or film, that of the first name."""
     said = (header or "").partition(";")[0].strip().lower()
-    if said.startswith(("audio/", "video/")) and said.isascii() and said.isprintable():
+    if _SOUND_OR_FILM.fullmatch(said):
         return said
-    guessed, _ = mimetypes.guess_type(name, strict=False)
-    return guessed if guessed and guessed.startswith(("audio/", "video/")) else UNKNOWN_TYPE
+    guesses = (mimetypes.guess_type(name, strict=False)[0] or "" for name in names)
+    return next((guess for guess in guesses if guess.startswith(("audio/", "video/"))), UNKNOWN_TYPE)

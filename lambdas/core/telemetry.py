@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gpu_container.contract import ErrorCode, WorkResult
+from lambdas.core.errors import DomainErrorCode
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.routing import Lane
+from lambdas.core.sources import SourceErrorCode
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,14 @@ class NoTelemetry:
 
 
 def is_our_fault(job: Job) -> bool:
-    """Tell whether a job failed for any other reason than its file."""
+    """Tell whether a job failed for any other reason than its file, or where its file was to come from."""
     return job.status is JobStatus.FAILED and job.error_code not in _INPUT_FAULTS
 
 
-_INPUT_FAULTS = frozenset(code.value for code in ErrorCode if code.is_input_fault)
+_INPUT_FAULTS = frozenset(
+    {
+        *(code.value for code in ErrorCode if code.is_input_fault),
+        *(code.value for code in SourceErrorCode if code is not SourceErrorCode.INTERNAL),
+        DomainErrorCode.UPLOAD_EXPIRED.value,
+    }
+)

@@ -48,6 +48,8 @@ INTAKE_GRACE_S = 120
 INTAKE_GIVEN_UP_S = 72 * 3600
 """An asset that waits longer waits for bytes that nobody sends; a PUT still starts its intake, as ever.
 
+Only together with an enhancement that waits for it an asset is given up then.
+
 The last turn comes after 68 hours: later than the parts of an upload are kept, so that none can end unseen."""
 
 
@@ -104,6 +106,7 @@ class FunctionName(StrEnum):
     WEBHOOK = "Webhook"
     DELIVER = "Deliver"
     FETCH = "Fetch"
+    FETCH_LOST = "FetchLost"
 
 
 @dataclass(frozen=True)
@@ -253,14 +256,8 @@ ASSET_INTAKE = Machine(
             branches={"enqueue": "Enqueue"},
         ),
         Step("MarkInvalid", FunctionName.INTAKE, "marked", next=END),
-        # A full queue gets an hour to become shorter.
-        Step(
-            "Enqueue",
-            FunctionName.INTAKE,
-            "enqueued",
-            next=END,
-            retries=(Retry(TRANSIENT.errors, interval_s=10, attempts=9),),
-        ),
+        # What is lost here, or finds the queue full, the minute's sweep takes up.
+        Step("Enqueue", FunctionName.INTAKE, "enqueued", next=END),
     ),
 )
 

@@ -14,6 +14,7 @@ from lambdas.settings import (
     DeliverSettings,
     DispatchSettings,
     EraseSettings,
+    FetchLostSettings,
     FetchSettings,
     IntakeSettings,
     JobStepsSettings,
@@ -38,6 +39,7 @@ SETTINGS: dict[FunctionName, type[Settings]] = {
     FunctionName.WEBHOOK: WebhookSettings,
     FunctionName.DELIVER: DeliverSettings,
     FunctionName.FETCH: FetchSettings,
+    FunctionName.FETCH_LOST: FetchLostSettings,
 }
 IN_THE_IMAGE = {FunctionName.PROBE, FunctionName.ENHANCE_CPU}
 WITHOUT_SETTINGS = {FunctionName.DOCS}

@@ -62,7 +62,11 @@ MAY = {
     FunctionName.NATIVE_API: DIALECT | {"dynamodb:DeleteItem", "kms:Encrypt"},
     FunctionName.TOKEN: {"dynamodb:GetItem", "kms:Sign", "kms:GetPublicKey"},
     FunctionName.PROBE: {"lambda:InvokeFunction"},
-    FunctionName.INTAKE: READ | WRITE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"} | CONSUME,
+    FunctionName.INTAKE: READ
+    | WRITE
+    | GET
+    | {"s3:ListBucket", "s3:ListBucketMultipartUploads", "kms:Decrypt", "sqs:SendMessage"}
+    | CONSUME,
     FunctionName.ADMIT: TABLE | {"states:StartExecution", "sqs:SendMessage"} | CONSUME,
     FunctionName.JOB_STEPS: TABLE | GET | {"s3:ListBucket", "kms:Decrypt", "sqs:SendMessage"},
     FunctionName.DISPATCH: READ
@@ -92,6 +96,7 @@ MAY = {
     FunctionName.FETCH: {"s3:PutObject", "s3:AbortMultipartUpload", "kms:GenerateDataKey", "kms:Decrypt"}
     | {"sqs:SendMessage", "sts:AssumeRole"}
     | CONSUME,
+    FunctionName.FETCH_LOST: {"sqs:SendMessage"} | CONSUME,
     FunctionName.WEBHOOK: WEBHOOK_ROWS | {"sqs:SendMessage"} | CONSUME,
     FunctionName.DELIVER: WEBHOOK_ROWS | {"kms:Decrypt", "sqs:SendMessage"} | CONSUME,
 }
@@ -121,6 +126,7 @@ def test_function_may_do_exactly_this(aws: Assembly, name: FunctionName) -> None
         ("sagemaker:InvokeEndpointAsync", "Dispatch"),
         ("sns:Publish", "EnhanceCpu"),
         ("sts:TagSession", "Access"),
+        ("s3:ListBucketMultipartUploads", "Intake"),
     ],
 )
 def test_one_function_alone_may(aws: Assembly, action: str, holder: str) -> None:
@@ -184,7 +190,7 @@ def test_erasing_reaches_recordings_and_what_was_made_of_them_and_nothing_else(a
     ("queue", "senders"),
     [
         ("DeliveryQueue", {"Webhook", "Deliver"} | TELLING),
-        ("FailureQueue", {"Fetch"}),
+        ("FailureQueue", {"Fetch", "FetchLost"}),
         ("FetchQueue", FETCHING),
         ("DeliveryDeadLetters", {"Deliver"}),
         ("OutcomeQueue", {"Intake", "JobSteps", "Sweep", "Erase"} | CANCELLING),

@@ -9,7 +9,8 @@ import pytest
 from lambdas import bootstrap
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.services.sources import CreateFromUrl
-from lambdas.entrypoints import fetch, intake
+from lambdas.core.sources import FETCH_RECEIVES
+from lambdas.entrypoints import fetch, fetch_lost, intake
 from lambdas.settings import Settings
 from tests.integration.cloud import AUDIO, Cloud, Context
 from tests.integration.conftest import GOOD
@@ -193,6 +194,25 @@ def test_a_source_that_will_never_answer_well(fetching: Fetching) -> None:
     assert (found.status, found.error_code) == (AssetStatus.INVALID, "source_refused")
     assert found.error_message == "the source answered 403"
     assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=AUDIO)
+
+
+def test_what_kills_the_function_fails_the_enhancement(fetching: Fetching) -> None:
+    made = fetching.enhance("https://files.example.com/a.wav")
+    records = fetching._take(fetching.queue_url, FETCH_RECEIVES + 1)
+    for _ in range(2):  # SQS may deliver twice
+        assert fetch_lost.handler({"Records": records}, Context()) == {"batchItemFailures": []}
+        assert fetching.hear() == {"batchItemFailures": []}
+    failed = fetching.status(made)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "internal")
+    assert [outcome["job_id"] for outcome in fetching.cloud.outcomes()] == [made["id"]]
+
+
+def test_a_redirect_that_cannot_be_read(fetching: Fetching) -> None:
+    with receiver(redirects("https://[bad/")) as server:
+        made = fetching.enhance(f"{server.url}/talk.wav")
+        assert fetching.fetch(received=4) == {"batchItemFailures": []}
+    fetching.hear()
+    assert fetching.status(made)["error"]["code"] == "source_unreachable"
 
 
 @pytest.mark.parametrize(("received", "again"), [(1, True), (3, True), (4, False)])

@@ -474,3 +474,18 @@ def test_a_recording_is_deleted_when_its_client_wanted(cloud: Cloud, caller: dic
     key = {"pk": f"C#{caller['x-api-key']}", "sk": f"A#{made['id']}"}
     item = boto3.resource("dynamodb").Table(TABLE).get_item(Key=key)["Item"]
     assert str(item["gsi3pk"]).startswith("S#retained#")
+
+
+def test_uploads_that_the_queue_has_no_room_for_are_queued_later(cloud: Cloud) -> None:
+    caller = cloud.sign_in("small", max_queued=1)
+    made = [enhance(cloud, caller).body for _ in range(3)]
+    for one in made:
+        send(cloud, caller, one)
+    seen = []
+    for _ in made:
+        seen.append([show(cloud, caller, one["id"])["status"] for one in made])
+        assert cloud.drain() == 1
+        cloud.sweep()
+    assert seen[0] == ["queued", "waiting_for_upload", "waiting_for_upload"]
+    assert [statuses.count("queued") for statuses in seen] == [1, 1, 1]
+    assert {show(cloud, caller, one["id"])["status"] for one in made} == {"succeeded"}

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from lambdas.core.errors import TransientError
 from lambdas.core.metrics import NAMESPACE, Dimension, Metric
+from lambdas.core.services.housekeeping import HousekeepingService
 from tests.integration.cloud import Cloud
 from tests.integration.conftest import FACTS, POISON
 from tests.integration.test_flow import ASSETS, enhance, upload
@@ -72,6 +74,22 @@ def test_each_sweep_tells_of_the_queue_even_when_nothing_is_wrong(
     assert counted[Metric.ACTIVE] == {("stage=dev",): [0]}
     assert counted[Metric.RECOVERED] == {("stage=dev",): [0]}
     assert Metric.OLDEST_QUEUED in counted
+
+
+def test_what_was_seen_is_told_also_where_the_rest_fails(
+    cloud: Cloud, caller: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enhance(cloud, caller, upload(cloud, caller))
+    capsys.readouterr()
+
+    def fail(*_: object, **__: object) -> None:
+        raise TransientError("the table is away")
+
+    monkeypatch.setattr(HousekeepingService, "tidy", fail)
+    with pytest.raises(TransientError):
+        cloud.sweep()
+    assert _counted(capsys)[Metric.ACTIVE] == {("stage=dev",): [0]}
+    assert cloud.drain() == 1
 
 
 def test_no_id_is_a_dimension(cloud: Cloud, caller: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

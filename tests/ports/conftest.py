@@ -42,6 +42,8 @@ from lambdas.core.uploads import MultipartUpload
 REGION = "us-east-1"
 TABLE = "cleartake"
 RETENTION = Retention(days=30)
+BEGUN_AT = datetime(2010, 11, 10, 20, 48, 33, tzinfo=UTC)
+"""When every upload in parts was begun, as moto says."""
 
 
 def create_table() -> Any:
@@ -254,13 +256,21 @@ class Objects:
     eraser: Any
     put: Callable[[str, bytes], None]
     hide: Callable[[str], None]
+    begin: Callable[[str], None]
+    """Begin to write an object in parts, at `BEGUN_AT`."""
 
 
 @pytest.fixture
 def objects(port_kind: str) -> Objects:
     if port_kind == "memory":
         fake = world.MemoryAudioStorage()
-        return Objects(fake, fake, lambda key, body: _ignore(fake.put(key, size_bytes=len(body))), lambda key: None)
+        return Objects(
+            fake,
+            fake,
+            lambda key, body: _ignore(fake.put(key, size_bytes=len(body))),
+            lambda key: None,
+            lambda key: fake.arriving.update({key: BEGUN_AT}),
+        )
     client = boto3.client("s3")
     client.create_bucket(Bucket="audio")
     client.put_bucket_versioning(Bucket="audio", VersioningConfiguration={"Status": "Enabled"})
@@ -270,6 +280,7 @@ def objects(port_kind: str) -> Objects:
         s3.S3Eraser("audio", client),
         lambda key, body: _ignore(client.put_object(Bucket="audio", Key=key, Body=body, ContentType="audio/wav")),
         lambda key: _ignore(client.delete_object(Bucket="audio", Key=key)),
+        lambda key: _ignore(client.create_multipart_upload(Bucket="audio", Key=key)),
     )
 
 

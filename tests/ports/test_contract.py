@@ -1,5 +1,6 @@
 """What every implementation of a port must do, whatever is behind it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from lambdas.core.ports import Attempt, JobOutcome, SlotsTaken, TokenSigner, Tok
 from lambdas.core.routing import Lane
 from lambdas.core.uploads import MIB, ArrivedPart, MultipartUpload
 from tests.ports.conftest import (
+    BEGUN_AT,
     TABLE,
     Backend,
     Intakes,
@@ -35,6 +37,7 @@ from tests.ports.conftest import (
 
 NOW = ManualClock().now()
 SECOND = timedelta(seconds=1)
+WAITING = JobStatus.WAITING_FOR_UPLOAD
 FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=8000, channels=2, frames=7, duration_s=7 / 8000)
 
 
@@ -72,6 +75,10 @@ def with_client(stores_: Stores) -> Stores:
     stores_.clients.add(client.with_secret("s", now=NOW))
     stores_.assets.add(an_asset(status=AssetStatus.READY))
     return stores_
+
+
+def ids(jobs: Iterable[Job]) -> set[str]:
+    return {job.id for job in jobs}
 
 
 def admitted(stores: Stores, job: Job, *, total: int = 10) -> Job:
@@ -341,6 +348,25 @@ class TestJobs:
         assert told.notified_at == later
         assert with_client.jobs.unnoticed(later) == []
 
+    def test_jobs_that_wait_are_found_by_their_age_until_they_are_queued(self, with_client: Stores) -> None:
+        jobs = with_client.jobs
+        for number in range(6):
+            jobs.add(replace(a_job(f"j{number}", strength=number + 1, after_s=number), status=WAITING))
+        assert ids(jobs.expecting(before=NOW + 2 * SECOND)) == {"j0", "j1"}
+        assert ids(jobs.expecting(since=NOW + SECOND, before=NOW + 4 * SECOND)) == {"j1", "j2", "j3"}
+        assert list(jobs.held()) == []
+        for number in (5, 2, 4, 3):
+            found = jobs.get("c1", f"j{number}")
+            assert found is not None
+            assert jobs.save(found.held(NOW)).is_held
+        assert [job.id for job in jobs.held()] == ["j2", "j3", "j4", "j5"]
+        assert ids(jobs.expecting(before=NOW + 9 * SECOND)) == {"j0", "j1"}
+        oldest, ended = next(iter(jobs.held())), jobs.get("c1", "j5")
+        assert ended is not None
+        assert not jobs.enqueue(oldest.queued(NOW, audio_s=1)).is_held
+        jobs.withdraw(ended.cancelled(NOW), was=WAITING)
+        assert [job.id for job in jobs.held()] == ["j3", "j4"]
+
     def test_jobs_are_found_by_asset_and_by_status(self, with_client: Stores) -> None:
         with_client.assets.add(an_asset("a2", status=AssetStatus.READY))
         jobs = [a_job("j2", strength=2, after_s=2), a_job("j1", strength=1, after_s=1)]
@@ -438,6 +464,8 @@ def test_rows_expire_a_little_after_what_they_speak_of_and_no_living_job_does(wi
     assert expires_at_s("J#j1") is None
     with_client.jobs.release(job.succeeded(key="k", version_id=None, size_bytes=1, now=NOW))
     assert expires_at_s("J#j1") == expires_at_s("U#a1#dfn3#93") == now_s + 32 * day_s
+    with_client.jobs.add(replace(a_job("j2", strength=5), status=WAITING))
+    assert expires_at_s("J#j2") is None, "else it could go without an end"
 
 
 def expires_at_s(sort_key: str) -> int | None:
@@ -540,6 +568,14 @@ class TestObjects:
         assert first.size_bytes == 5
         assert objects.port.head("in/c1/a1").size_bytes == 10
         assert objects.port.head("in/c1/a1", first.version_id).size_bytes == 5
+
+    def test_what_is_being_written_is_seen_until_it_is_too_long_ago(self, objects: Objects) -> None:
+        before = BEGUN_AT - SECOND
+        assert not objects.port.is_arriving("in/c1/a1", since=before)
+        objects.begin("in/c1/a1")
+        assert objects.port.is_arriving("in/c1/a1", since=before)
+        assert not objects.port.is_arriving("in/c1/a1", since=BEGUN_AT)
+        assert not objects.port.is_arriving("in/c1/a", since=before)
 
     def test_what_is_not_there_is_none(self, objects: Objects) -> None:
         assert objects.port.head("in/c1/a2") is None

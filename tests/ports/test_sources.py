@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import boto3
@@ -61,6 +61,21 @@ def test_an_object_is_written_piece_by_piece(sink: Sink) -> None:
     assert sink.read("in/c1/a1") == (b"".join(pieces), "audio/wav")
 
 
+def test_parts_are_checked_by_the_checksum_that_the_upload_names(aws: None) -> None:
+    """S3 refuses a part with a checksum that its upload knows nothing of; moto and boto3 let it pass."""
+    client, calls = boto3.client("s3"), dict[str, Any]()
+    client.create_bucket(Bucket="audio")
+    for operation in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"):
+        client.meta.events.register(
+            f"provide-client-params.s3.{operation}", lambda params, model, **_: calls.update({model.name: dict(params)})
+        )
+    on_aws.S3ObjectSink("audio", client).put("in/c1/a1", "audio/wav", iter([b"123456789"]))
+    assert calls["CreateMultipartUpload"]["ChecksumAlgorithm"] == "CRC32"
+    assert calls["UploadPart"]["ChecksumCRC32"] == "y/Q5Jg=="  # CRC-32's own check value, 0xCBF43926
+    (part,) = calls["CompleteMultipartUpload"]["MultipartUpload"]["Parts"]
+    assert part["ChecksumCRC32"] == "y/Q5Jg=="
+
+
 def test_what_breaks_off_leaves_nothing(sink: Sink) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"x" * 17 * 2**20
@@ -96,6 +111,8 @@ def test_a_request_for_an_object_comes_out_of_the_queue_as_it_went_in(aws: None)
     on_aws.SqsFetchQueue(client, url).ask(request)
     body = client.receive_message(QueueUrl=url)["Messages"][0]["Body"]
     assert REQUEST.validate_json(body) == request
+    on_aws.SqsFetchQueue(client, url).ask(replace(request, filename="Ü.wav"))
+    assert REQUEST.validate_json(client.receive_message(QueueUrl=url)["Messages"][0]["Body"]).filename == "Ü.wav"
     assert REQUEST.validate_json('{"client_id": "c1", "asset_id": "a1", "url": "u"}') == FetchRequest("c1", "a1", "u")
 
 

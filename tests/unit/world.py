@@ -120,7 +120,7 @@ class World:
             self.jobs.tombstones,
         )
         self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
-        self.waiting = WaitingJobs(self.jobs, self.queue, self.outcomes, self.clock)
+        self.waiting = WaitingJobs(self.asset_store, self.jobs, self.queue, self.outcomes, self.clock)
         self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
         self.webhooks = WebhookService(
             self.jobs.webhooks,
@@ -176,6 +176,7 @@ class World:
             self.queue,
             self.erase_queue,
             self.outcomes,
+            self.waiting,
             self.deletion,
             self.intakes,
             self.clock,

@@ -18,9 +18,9 @@ from lambdas.adapters.aws.errors import code_of, domain_errors
 from lambdas.adapters.aws.items import Item
 from lambdas.adapters.aws.rows import conflicts as _conflicts
 from lambdas.adapters.aws.rows import get_row as _get
+from lambdas.adapters.aws.rows import oldest_sweep_rows, sweep_rows
 from lambdas.adapters.aws.rows import put_row as _put
 from lambdas.adapters.aws.rows import query_rows as _query
-from lambdas.adapters.aws.rows import sweep_rows
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.batches import Batch
 from lambdas.core.clients import Client
@@ -263,6 +263,15 @@ class DynamoJobRepository:
         """Return every job that ended before ``before`` and whose end nobody was told."""
         return [items.to_job(item) for item in sweep_rows(self._table, items.SWEEP_ENDED, before=before)]
 
+    def expecting(self, *, before: datetime, since: datetime | None = None) -> Sequence[Job]:
+        """Return the jobs that wait for their upload and were asked for in between."""
+        found = sweep_rows(self._table, items.SWEEP_EXPECTING, since=since, before=before)
+        return [items.to_job(item) for item in found]
+
+    def held(self) -> Iterator[Job]:
+        """Yield the jobs that wait for room in a queue, oldest first."""
+        return map(items.to_job, oldest_sweep_rows(self._table, items.SWEEP_HELD))
+
     def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:
         """Return every job of an asset, oldest first."""
         keys = Key(f"{items.GSI_ASSET}pk").eq(items.jobs_of_asset_pk(client_id, asset_id))
@@ -307,8 +316,7 @@ class DynamoJobRepository:
         return [own, {"Delete": {"Key": items.unique_key(job)}}]
 
     def _item(self, job: Job) -> Item:
-        may_go = job.is_terminal or job.status is JobStatus.WAITING_FOR_UPLOAD
-        return items.from_job(job, expires_at=self._expires_at(job) if may_go else None)
+        return items.from_job(job, expires_at=self._expires_at(job) if job.is_terminal else None)
 
     def _expires_at(self, job: Job) -> datetime:
         return self._retention.row_expires_at(job.updated_at)

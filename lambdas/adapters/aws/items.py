@@ -37,6 +37,8 @@ QUEUE_PREFIX = "Q#"
 SWEEP_SHARDS = 4
 SWEEP_ACTIVE, SWEEP_ENDED = "active", "ended"
 """Jobs that hold a slot; jobs that ended with nobody told of it."""
+SWEEP_EXPECTING, SWEEP_HELD = "expecting", "held"
+"""Jobs that wait for their upload; jobs whose upload has come, and that wait for room in their client's queue."""
 SWEEP_WAITING, SWEEP_RETAINED, SWEEP_DELETED = "waiting", "retained", "deleted"
 """Assets that wait for their bytes; that are to be deleted at a time; that are to be erased."""
 SWEEP_BURIED = "buried"
@@ -226,6 +228,7 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "multipart": {"upload_id": parts.upload_id, "part_size_bytes": parts.part_size_bytes} if parts else None,
         "erase_again_at": _text_or_none(asset.erase_again_at),
         "is_fetched": asset.is_fetched,
+        "fetch_asked_at": _text_or_none(asset.fetch_asked_at),
         "version": asset.version,
         "ttl": int(expires_at.timestamp()),
     }
@@ -269,6 +272,7 @@ def to_asset(item: Item) -> Asset:
         else None,
         erase_again_at=_moment_or_none(item, "erase_again_at"),
         is_fetched=bool(item.get("is_fetched", False)),
+        fetch_asked_at=_moment_or_none(item, "fetch_asked_at"),
         version=int(item["version"]),
     )
 
@@ -307,6 +311,7 @@ def from_job(job: Job, *, expires_at: datetime | None) -> Item:
         "artifacts": dict(job.artifacts) or None,
         "request_sha256": job.request_sha256,
         "notified_at": _text_or_none(job.notified_at),
+        "is_held": job.is_held or None,
         "version": job.version,
         "ttl": int(expires_at.timestamp()) if expires_at else None,
     }
@@ -344,6 +349,7 @@ def to_job(item: Item) -> Job:
         artifacts=MappingProxyType(dict(item.get("artifacts", {}))),
         request_sha256=item.get("request_sha256"),
         notified_at=_moment_or_none(item, "notified_at"),
+        is_held=bool(item.get("is_held")),
         version=int(item["version"]),
     )
 
@@ -464,6 +470,9 @@ def _job_indexes(job: Job) -> Item:
         f"{GSI_CLIENT_STATUS}pk": jobs_in_status_pk(job.client_id, job.status),
         f"{GSI_CLIENT_STATUS}sk": order,
     }
+    if job.status is JobStatus.WAITING_FOR_UPLOAD:
+        group = SWEEP_HELD if job.is_held else SWEEP_EXPECTING
+        indexes |= _sweep_keys(group, job.id, since=job.requested_at)
     if job.status in HOLDS_SLOT:
         indexes |= _sweep_keys(SWEEP_ACTIVE, job.id, since=job.requested_at)
     if job.is_terminal and job.notified_at is None:

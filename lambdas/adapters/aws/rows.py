@@ -1,8 +1,10 @@
 """Reading and writing single rows of the table: what all stores do alike."""
 
+import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
@@ -56,11 +58,24 @@ def sweep_rows(
     table: "Table", group: str, *, since: datetime | None = None, before: datetime | None = None
 ) -> Iterator[Item]:
     """Yield what the sweeper is to see of a group, of all clients: since a moment, before another, or all of it."""
-    for shard in range(items.SWEEP_SHARDS):
-        keys: ConditionBase = Key(f"{items.GSI_SWEEP}pk").eq(items.sweep_pk(group, shard))
-        order = Key(f"{items.GSI_SWEEP}sk")
+    order = Key(f"{items.GSI_SWEEP}sk")
+    for shard in _sweep_shards(group):
+        keys = shard
         if since is not None and before is not None:
             keys &= order.between(to_text(since), to_text(before))  # texts go on behind the time: the end is left out
         elif before is not None:
             keys &= order.lt(to_text(before))
         yield from query_rows(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP)
+
+
+def oldest_sweep_rows(table: "Table", group: str) -> Iterator[Item]:
+    """Yield all of a group, of all clients, the oldest first; pages are read as they are wanted."""
+    shards = (
+        query_rows(table, KeyConditionExpression=keys, IndexName=items.GSI_SWEEP) for keys in _sweep_shards(group)
+    )
+    return heapq.merge(*shards, key=itemgetter(f"{items.GSI_SWEEP}sk"))
+
+
+def _sweep_shards(group: str) -> list[ConditionBase]:
+    partitions = [items.sweep_pk(group, shard) for shard in range(items.SWEEP_SHARDS)]
+    return [Key(f"{items.GSI_SWEEP}pk").eq(partition) for partition in partitions]

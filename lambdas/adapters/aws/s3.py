@@ -191,7 +191,7 @@ class S3MultipartUploads:
 
 @dataclass(frozen=True)
 class S3AudioObjects:
-    """HEADs only: what the workflow's steps may do with audio."""
+    """HEADs and lists only: what the workflow's steps may do with audio."""
 
     bucket: str
     client: "S3Client"
@@ -213,6 +213,12 @@ class S3AudioObjects:
             content_type=answer["ContentType"],
             version_id=answer.get("VersionId"),
         )
+
+    def is_arriving(self, key: str, *, since: datetime) -> bool:
+        """Look for an unfinished upload of that key; no other key of ours begins with it."""
+        with domain_errors():
+            found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=key).get("Uploads", [])
+        return any(upload["Key"] == key and upload["Initiated"] > since for upload in found)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Fetched recordings in AWS: straight into S3 in parts, one part in memory at a time; the queues around it."""
 
+import base64
 import json
 import logging
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -30,13 +32,16 @@ class S3ObjectSink:
     def put(self, key: str, content_type: str, chunks: Iterator[bytes]) -> int:
         """Write an object piece by piece; where ``chunks`` raises there is none."""
         with domain_errors():
-            started = self.client.create_multipart_upload(Bucket=self.bucket, Key=key, ContentType=content_type)
+            # Named: boto3 sends a checksum with each part, and S3 has refused such parts of uploads without one.
+            started = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
+            )
         upload_id = started["UploadId"]
         try:
             size_bytes = 0
             parts: list[CompletedPartTypeDef] = []
             for number, piece in enumerate(_pieces(chunks, PART_BYTES), start=1):
-                parts.append({"PartNumber": number, "ETag": self._part(key, upload_id, number, piece)})
+                parts.append(self._part(key, upload_id, number, piece))
                 size_bytes += len(piece)
             with domain_errors():
                 self.client.complete_multipart_upload(
@@ -47,12 +52,18 @@ class S3ObjectSink:
             raise
         return size_bytes
 
-    def _part(self, key: str, upload_id: str, number: int, piece: bytes) -> str:
+    def _part(self, key: str, upload_id: str, number: int, piece: bytes) -> "CompletedPartTypeDef":
+        checksum = base64.b64encode(zlib.crc32(piece).to_bytes(4, "big")).decode("ascii")
         with domain_errors():
             answer = self.client.upload_part(
-                Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=piece
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=piece,
+                ChecksumCRC32=checksum,
             )
-        return answer["ETag"]
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": checksum}
 
     def _abort(self, key: str, upload_id: str) -> None:
         """Drop the parts; what cannot be dropped now expires with the bucket's rule."""

@@ -252,6 +252,15 @@ class MemoryJobRepository:
         ended = [job for job in self._items.values() if job.is_terminal and job.notified_at is None]
         return [job for job in ended if job.finished_at is not None and job.finished_at < before]
 
+    def expecting(self, *, before: datetime, since: datetime | None = None) -> Sequence[Job]:
+        """Return the jobs that wait for their upload and were asked for in between."""
+        waiting = [job for job in self._waiting() if not job.is_held]
+        return [job for job in waiting if (since is None or since <= job.requested_at) and job.requested_at < before]
+
+    def held(self) -> Sequence[Job]:
+        """Return the jobs that wait for room in a queue, oldest first."""
+        return sorted((job for job in self._waiting() if job.is_held), key=_order)
+
     def of_asset(self, client_id: str, asset_id: str) -> Sequence[Job]:
         """Return every job of an asset, oldest first."""
         return [job for job in self._of_client(client_id) if job.asset_id == asset_id]
@@ -300,6 +309,9 @@ class MemoryJobRepository:
 
     def _of_client(self, client_id: str) -> list[Job]:
         return sorted((job for job in self._items.values() if job.client_id == client_id), key=_order)
+
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._items.values() if job.status is JobStatus.WAITING_FOR_UPLOAD]
 
     def _queued(self, client_id: str) -> list[Job]:
         return [job for job in self._of_client(client_id) if job.status is JobStatus.QUEUED]

@@ -49,6 +49,8 @@ class MemoryAudioStorage:
     bucket: str = "audio"
     objects: dict[str, list[StoredObject]] = field(default_factory=dict)
     uploads: dict[str, dict[int, ArrivedPart]] = field(default_factory=dict)
+    arriving: dict[str, datetime] = field(default_factory=dict)
+    """When somebody began to write what is not there yet, by key."""
     urls: int = 0
     puts: int = 0
 
@@ -74,6 +76,10 @@ class MemoryAudioStorage:
         if version_id is None:
             return versions[-1] if versions else None
         return next((stored for stored in versions if stored.version_id == version_id), None)
+
+    def is_arriving(self, key: str, *, since: datetime) -> bool:
+        """Tell what was set."""
+        return key in self.arriving and self.arriving[key] > since
 
     def start(self, object_key: str, content_type: str) -> str:
         """Start an upload in parts."""

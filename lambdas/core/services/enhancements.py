@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -140,6 +141,12 @@ class EnhancementService:
             ENHANCEMENT_DELETED, IDEMPOTENCY_MISMATCH or PARAMETER_INVALID.
         """
         return self._add(self._job(asset, wish, JobStatus.WAITING_FOR_UPLOAD), wish)
+
+    def take_back(self, job: Job) -> None:
+        """Forget a job whose bytes could not be asked for; a request with a key may come again and finds it."""
+        if job.request_sha256 is None:
+            with suppress(DomainError):
+                self.jobs.remove(job)
 
     def check_name(self, client_id: str, wish: Wish) -> None:
         """Raise `DomainError` ENHANCEMENT_DELETED or IDEMPOTENCY_MISMATCH where the wish's key has been used up."""

@@ -2,16 +2,18 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from lambdas.core.assets import Asset
 from lambdas.core.clients import Client
 from lambdas.core.clock import from_text
 from lambdas.core.errors import DomainError
-from lambdas.core.jobs import HOLDS_SLOT, Tombstone
+from lambdas.core.jobs import HOLDS_SLOT, Job, Tombstone
 from lambdas.core.ports import (
     AdmissionQueue,
     AssetStore,
@@ -24,6 +26,8 @@ from lambdas.core.ports import (
 )
 from lambdas.core.services.deletion import LATE_WRITERS, DeletionService
 from lambdas.core.services.outcomes import OutcomeService
+from lambdas.core.services.sweeping import rotated
+from lambdas.core.services.waiting import WaitingJobs
 from lambdas.core.workflow import EXECUTION_TIMEOUT_S, INTAKE_GIVEN_UP_S, Patience
 
 logger = logging.getLogger(__name__)
@@ -44,16 +48,23 @@ WOKEN_AT_MOST = 10
 
 
 @dataclass(frozen=True)
+class Woken:
+    """How many clients' admissions were woken, and how long the job has waited that waits longest."""
+
+    woken: int = 0
+    oldest_queued_s: int = 0
+
+
+@dataclass(frozen=True)
 class Tidied:
     """What one run did."""
 
-    woken: int = 0
     told: int = 0
     freed: int = 0
     retired: int = 0
     erasing: int = 0
     taken_in: int = 0
-    oldest_queued_s: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,30 +78,64 @@ class HousekeepingService:
     queue: AdmissionQueue
     erasing: EraseQueue
     outcomes: OutcomeService
+    waiting: WaitingJobs
     deletion: DeletionService
     intakes: IntakeStarter
     clock: Clock
     patience: Patience = field(default_factory=Patience)
 
-    def tidy(self) -> Tidied:
-        """Do everything that is due."""
-        now, clients = self.clock.now(), self.clients.all()
-        kept_long_enough = self.assets.retained_until(now)
-        deleted = self.assets.erasing_due(now)
-        untold = self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
-        waiting = [client for client in clients if client.queued > 0]
-        leases = [(client.id, job_id) for client in clients for job_id in _expired(client, now)]
-        return Tidied(
+    def wake(self) -> Woken:
+        """Wake admission for clients that wait; apart from the rest, which may take its time."""
+        now = self.clock.now()
+        waiting = [client for client in self.clients.all() if client.queued > 0]
+        return Woken(
+            woken=self._each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
             oldest_queued_s=max((self._waits_s(client, now) for client in waiting), default=0),
-            freed=_each(leases, lambda lease: self._free(*lease)),
-            told=_each(untold, lambda job: self.outcomes.tell(job.client_id, job.id)),
-            retired=_each(kept_long_enough, lambda asset: self.deletion.delete(asset.client_id, asset.id)),
-            erasing=_each(deleted, lambda asset: self._erase_again(asset, now))
-            + _each(self.tombstones.due(now), lambda buried: self._erase_job_again(buried, now)),
-            taken_in=_each(self._unsettled(now), lambda pair: self.intakes.start(*pair)),
-            # Last: what was freed above may be taken at once.
-            woken=_each(waiting[:WOKEN_AT_MOST], lambda client: self.queue.tick(client.id)),
         )
+
+    def tidy(self, *, until: datetime | None = None) -> Tidied:
+        """Do everything that is due, until it is too late for more; each minute begins with another kind."""
+        now, clients = self.clock.now(), self.clients.all()
+        kinds: list[tuple[str, Callable[[], int]]] = [
+            ("freed", lambda: self._each(_leases(clients, now), lambda lease: self._free(*lease), until)),
+            (
+                "told",
+                lambda: self._each(self._untold(now), lambda job: self.outcomes.tell(job.client_id, job.id), until),
+            ),
+            ("retired", lambda: self._each(self.assets.retained_until(now), self._retire, until)),
+            ("erasing", lambda: self._each(self.assets.erasing_due(now), self._erase_again, until)),
+            ("erasing", lambda: self._each(self.tombstones.due(now), self._erase_job_again, until)),
+            ("taken_in", lambda: self._each(self._unsettled(now), lambda pair: self.intakes.start(*pair), until)),
+            ("settled", lambda: self._each(self._left_waiting(now), self.waiting.settle, until)),
+            ("settled", lambda: self._each(self._overdue(now), self._give_up, until)),
+            ("settled", lambda: self._each(self._with_room(clients), self.waiting.settle, until)),
+        ]
+        done: Counter[str] = Counter()
+        for name, act in rotated(kinds, now):
+            done[name] += act()
+        return Tidied(**done)
+
+    def _each(self, things: Iterable[T], act: Callable[[T], bool | None], until: datetime | None = None) -> int:
+        """Act on each; one that fails must not keep the others from it. Returns how many went well."""
+        done = 0
+        for thing in islice(things, AT_MOST):
+            if until is not None and self.clock.now() > until:
+                logger.warning("housekeeping is left to the next minutes")
+                break
+            try:
+                done += act(thing) is not False
+            except DomainError:
+                logger.exception("housekeeping of one thing failed")
+        return done
+
+    def _untold(self, now: datetime) -> Sequence[Job]:
+        return self.jobs.unnoticed(now - timedelta(seconds=self.patience.outcome_s))
+
+    def _retire(self, asset: Asset) -> None:
+        self.deletion.delete(asset.client_id, asset.id)
+
+    def _give_up(self, job: Job) -> bool:
+        return self.waiting.settle(job, is_overdue=True)
 
     def _unsettled(self, now: datetime) -> list[tuple[Asset, int]]:
         """Return the uploads whose intake is to be started again, because its event or the intake itself was lost.
@@ -98,17 +143,43 @@ class HousekeepingService:
         Nobody else would notice: their clients have done all they have to do. Whether the bytes are there, the
         intake's first step sees.
         """
-        patience = self.patience
-        waiting = self.assets.waiting(
-            since=now - timedelta(seconds=INTAKE_GIVEN_UP_S), before=now - timedelta(seconds=patience.intake_s)
-        )
-        ages = [(asset, (now - asset.created_at).total_seconds()) for asset in waiting]
-        due = [(asset, _times_doubled(age_s, patience.intake_s), age_s) for asset, age_s in ages]
-        # A sweep that is late or lost must not cost a turn; one that comes in time starts nothing twice.
         return [
             (asset, again)
-            for asset, again, age_s in due
-            if age_s - 2 * patience.interval_s < patience.intake_s * 2**again
+            for again, (since, before) in enumerate(self._turns(now))
+            for asset in self.assets.waiting(since=since, before=before)
+        ]
+
+    def _left_waiting(self, now: datetime) -> Sequence[Job]:
+        """Return the jobs whose asset is to be looked at, because its intake may have died before it came to them.
+
+        Once an asset is settled no event brings its intake back.
+        """
+        turns = self._turns(now)
+        return rotated([job for turn in turns for job in self.jobs.expecting(since=turn[0], before=turn[1])], now)
+
+    def _overdue(self, now: datetime) -> Sequence[Job]:
+        """Return the jobs whose bytes nobody sends."""
+        return self.jobs.expecting(before=now - timedelta(seconds=INTAKE_GIVEN_UP_S))
+
+    def _with_room(self, clients: Sequence[Client]) -> Iterator[Job]:
+        """Yield the jobs that were held and that their client's queue has room for now, oldest first."""
+        room = {client.id: client.max_queued - client.queued for client in clients}
+        for job in self.jobs.held():
+            if room.get(job.client_id, 0) > 0:
+                room[job.client_id] -= 1
+                yield job
+
+    def _turns(self, now: datetime) -> list[tuple[datetime, datetime]]:
+        """Return when that was made which is looked at now: each thing after the grace, then after twice that time.
+
+        A sweep that is late or lost must not cost a turn, so that each thing is looked at by two.
+        """
+        patience = self.patience
+        turns = math.floor(math.log2(INTAKE_GIVEN_UP_S / patience.intake_s)) + 1
+        ages_s = [patience.intake_s * 2**again for again in range(turns)]
+        return [
+            (now - timedelta(seconds=age_s + 2 * patience.interval_s), now - timedelta(seconds=age_s))
+            for age_s in ages_s
         ]
 
     def _waits_s(self, client: Client, now: datetime) -> int:
@@ -120,13 +191,15 @@ class HousekeepingService:
             return 0
         return int((now - job.updated_at).total_seconds()) if job else 0
 
-    def _erase_again(self, asset: Asset, now: datetime) -> None:
+    def _erase_again(self, asset: Asset) -> None:
         """Ask again, and then after as long as the deletion is ago: what keeps failing must not crowd out the rest."""
+        now = self.clock.now()
         self.assets.save(replace(asset, erase_again_at=now + _pause(now - asset.updated_at)))
         self.erasing.ask(asset.client_id, asset.id)
 
-    def _erase_job_again(self, buried: Tombstone, now: datetime) -> None:
+    def _erase_job_again(self, buried: Tombstone) -> None:
         """Ask again for a deleted enhancement's results, as for an asset's."""
+        now = self.clock.now()
         self.tombstones.save(replace(buried, erase_again_at=now + _pause(now - buried.deleted_at)))
         self.erasing.ask_for_job(buried.client_id, buried.job_id)
 
@@ -144,20 +217,7 @@ def _pause(since_deletion: timedelta) -> timedelta:
     return min(max(since_deletion, LATE_WRITERS), ERASE_PAUSE_MAX)
 
 
-def _times_doubled(time_s: float, first_s: float) -> int:
-    return int(math.log2(time_s / first_s))
-
-
-def _expired(client: Client, now: datetime) -> list[str]:
-    return [job_id for job_id, since in client.leases.items() if now - from_text(since) > LEASE_LIFETIME]
-
-
-def _each(things: Iterable[T], act: Callable[[T], bool | None]) -> int:
-    """Act on each; one that fails must not keep the others from it. Returns how many went well."""
-    done = 0
-    for thing in list(things)[:AT_MOST]:
-        try:
-            done += act(thing) is not False
-        except DomainError:
-            logger.exception("housekeeping of one thing failed")
-    return done
+def _leases(clients: Sequence[Client], now: datetime) -> list[tuple[str, str]]:
+    """Return the leases, by client and job, that are older than any execution."""
+    held = ((client.id, job_id, since) for client in clients for job_id, since in client.leases.items())
+    return [(client_id, job_id) for client_id, job_id, since in held if now - from_text(since) > LEASE_LIFETIME]

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
 from gpu_container.contract import (
     Checksum,
@@ -16,9 +17,12 @@ from lambdas.core.assets import Asset, AssetStatus, ids_from_object_key
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.ports import AssetStore, AudioObjects, Clock, EraseQueue, StoredObject
 from lambdas.core.services.waiting import WaitingJobs
-from lambdas.core.sources import FetchFailure
+from lambdas.core.sources import FETCH_TIMEOUT_S, FetchFailure
 
 logger = logging.getLogger(__name__)
+
+ATTEMPT_LIVES = timedelta(seconds=FETCH_TIMEOUT_S + 60)
+"""So long one attempt at fetching may write; what it began longer ago it has left behind."""
 
 PROBE_CRASHED = ProbeFailure(
     error_code=ErrorCode.INPUT_CORRUPT, message="The file could not be read within the limits of the probe."
@@ -75,11 +79,23 @@ class IntakeService:
         return Located(client_id=asset.client_id, asset_id=asset.id, probe_order=order)
 
     def mark_unfetched(self, failure: FetchFailure) -> Asset | None:
-        """Give up an asset that could not be fetched; None where it is settled or deleted. Raises as `mark_ready`."""
+        """Give up an asset that could not be fetched; None where it is settled or deleted, or its bytes are here.
+
+        One attempt's failure says nothing of another's: the same message may come twice, and a link may answer once.
+
+        Raises
+        ------
+        TransientError
+            While another attempt has begun to write the bytes.
+        VersionConflictError
+            As `mark_ready`.
+        """
         asset = self.assets.get(failure.client_id, failure.asset_id)
-        if asset is None or not asset.is_waiting:
+        if asset is None or not asset.is_waiting or self.storage.head(asset.object_key) is not None:
             return None
         code, message, now = failure.code.value, failure.message, self.clock.now()
+        if self.storage.is_arriving(asset.object_key, since=now - ATTEMPT_LIVES):
+            raise TransientError("another attempt is writing it")
         return self.assets.save(asset.invalid(error_code=code, error_message=message, version_id=None, now=now))
 
     def mark_ready(self, located: Located, probed: ProbeResult) -> Asset | None:
@@ -125,21 +141,13 @@ class IntakeService:
         return self.assets.save(arrived)
 
     def enqueue(self, located: Located) -> str | None:
-        """Queue the enhancement that waits for this upload; returns its id, None where there is none to queue.
-
-        Raises
-        ------
-        TransientError
-            While the client's queue is full: the upload's owner cannot ask again, so the step does.
-        """
+        """Queue the enhancement that waits for this upload, or hold it; returns its id, None where there is none."""
         asset = self.assets.get(located.client_id, located.asset_id)
         if asset is None or asset.waiting_job_id is None:
             return None
         try:
             job = self.waiting.queue_up(asset)
         except DomainError as error:
-            if error.code is DomainErrorCode.QUEUE_FULL:
-                raise TransientError("the client's queue is full") from error
             if error.code is DomainErrorCode.NOT_FOUND:
                 return None
             raise

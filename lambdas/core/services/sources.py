@@ -5,9 +5,10 @@ What is fetched lands where an upload would, and intake takes it from there; wha
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from traceback import format_tb
 
 from lambdas.core.assets import Asset, object_key_of
 from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError, target_of
@@ -17,6 +18,7 @@ from lambdas.core.ports import AssetStore, Clock, IdFactory
 from lambdas.core.services.assets import CreateAsset, new_asset, registered
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
+    FETCH_RECEIVES,
     FETCH_TIMEOUT_S,
     MAX_SOURCE_BYTES,
     UNKNOWN_TYPE,
@@ -79,7 +81,16 @@ class SourceService:
     ids: IdFactory
 
     def create(self, command: CreateFromSource) -> Asset:
-        """Register a recording and have it fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
+        """Register a recording and have it fetched; raises as `register` and `ask`."""
+        asset = self.register(command)
+        try:
+            return self.ask(asset, command)
+        except DomainError:
+            self.take_back(asset, command)
+            raise
+
+    def register(self, command: CreateFromSource) -> Asset:
+        """Register a recording to be fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
         if isinstance(command, CreateFromUrl):
             target_of(command.url, self.policy)
         declared = CreateAsset(
@@ -91,18 +102,35 @@ class SourceService:
             idempotency=command.idempotency,
             waiting_job_id=command.waiting_job_id,
         )
-        made = replace(new_asset(declared, self.ids, self.clock), is_fetched=True)
-        asset = registered(self.assets, made)
-        if not asset.is_waiting:
+        return registered(self.assets, replace(new_asset(declared, self.ids, self.clock), is_fetched=True))
+
+    def ask(self, asset: Asset, command: CreateFromSource) -> Asset:
+        """Have it fetched, once: a second GET may be refused, and a refusal would be the end of it.
+
+        A repeated request asks where who registered the recording has died before that.
+
+        Raises
+        ------
+        DomainError
+            UNAVAILABLE.
+        """
+        if not asset.is_waiting or asset.fetch_asked_at is not None:
             return asset
+        self.queue.ask(_request(asset, command))
         try:
-            # Also for a repeated request: who made the asset may have died before this.
-            self.queue.ask(_request(asset, command))
+            return self.assets.save(replace(asset, fetch_asked_at=self.clock.now()))
         except DomainError:
-            if asset is made:
-                self.assets.remove(asset)  # nobody else knows where it lies
-            raise
-        return asset
+            logger.warning("a repeated request may ask again", extra={"asset_id": asset.id})
+            return asset
+
+    def take_back(self, asset: Asset, command: CreateFromSource) -> None:
+        """Forget a recording that could not be asked for: nobody else knows where it lies.
+
+        A request with a key may come again, and is then asked for again.
+        """
+        if command.idempotency is None:
+            with suppress(DomainError):
+                self.assets.remove(asset)
 
 
 def _url_of(command: CreateFromSource) -> str:
@@ -111,8 +139,8 @@ def _url_of(command: CreateFromSource) -> str:
 
 def _request(asset: Asset, command: CreateFromSource) -> FetchRequest:
     if isinstance(command, CreateFromUrl):
-        return FetchRequest(asset.client_id, asset.id, command.url)
-    return FetchRequest(asset.client_id, asset.id, object=command.object)
+        return FetchRequest(asset.client_id, asset.id, command.url, filename=command.filename)
+    return FetchRequest(asset.client_id, asset.id, object=command.object, filename=command.filename)
 
 
 class _FailedError(Exception):
@@ -137,7 +165,10 @@ class FetchService:
     max_bytes: int = MAX_SOURCE_BYTES
 
     def fetch(self, request: FetchRequest, *, tries: int) -> float | None:
-        """Make attempt number ``tries``; returns after how many seconds to try again, None once it is settled."""
+        """Make attempt number ``tries``; returns after how many seconds to try again, None once it is settled.
+
+        A fault of ours is tried for as long as the message may come, whatever it is: nobody else would tell of it.
+        """
         told = {"asset_id": request.asset_id, "tries": tries}
         try:
             size_bytes = self._copy(request)
@@ -147,13 +178,22 @@ class FetchService:
                 return self.delays_s[tries - 1]
             self.failures.tell(FetchFailure(request.client_id, request.asset_id, error.code, str(error)))
             return None
+        except Exception as error:  # noqa: BLE001 - whatever it is, a job waits for its end
+            # Where it was, and nothing that it says: it may quote a URL that is signed.
+            where = {"kind": type(error).__name__, "where": format_tb(error.__traceback__)[-3:]}
+            logger.error("fetching failed by our own fault", extra=told | where)  # noqa: TRY400 - see above
+            if tries < FETCH_RECEIVES:
+                return self.delays_s[min(tries, len(self.delays_s)) - 1]
+            give_up(self.failures, request)
+            return None
         logger.info("fetched", extra=told | {"size_bytes": size_bytes})
         return None
 
     def _copy(self, request: FetchRequest) -> int:
         try:
             with self._opened(request) as found:
-                content_type = content_type_of(found.headers.get("content-type"), name_of(found.url))
+                names = (request.filename or "", name_of(found.url))
+                content_type = content_type_of(found.headers.get("content-type"), *names)
                 key = object_key_of(request.client_id, request.asset_id)
                 return self.sink.put(key, content_type, _checked(found))
         except ForbiddenUrlError as error:
@@ -175,6 +215,12 @@ class FetchService:
             max_bytes=self.max_bytes,
             timeout_s=self.timeout_s,
         )
+
+
+def give_up(failures: FetchFailureQueue, request: FetchRequest) -> None:
+    """Tell that nothing came of a request, and that nobody knows more of it."""
+    message = "the source could not be fetched by our own fault"
+    failures.tell(FetchFailure(request.client_id, request.asset_id, SourceErrorCode.INTERNAL, message))
 
 
 def _checked(found: Fetched) -> Iterator[bytes]:

@@ -70,8 +70,23 @@ class SubmissionService:
             raise DomainError(DomainErrorCode.INTERNAL, "an upload of another client")
         self.enhancements.check_name(client_id, named)  # else its asset would be made, or fetched, anew
         # The asset first: its client has no link before the answer, and a repeated request finds what is there.
-        view = self.register(replace(source, waiting_job_id=named.job_id, idempotency=named.idempotency))
+        command = replace(source, waiting_job_id=named.job_id, idempotency=named.idempotency)
+        if not isinstance(command, CreateAsset):
+            return self._fetched(command, named)
+        view = self.register(command)
         return Submitted(self.enhancements.expect(view.asset, named), view)
+
+    def _fetched(self, command: CreateFromSource, wish: Wish) -> Submitted:
+        """Have it fetched last: what comes of that, however soon, finds the job that waits for it."""
+        asset = self.sources.register(command)
+        job = self.enhancements.expect(asset, wish)
+        try:
+            asked = self.sources.ask(asset, command)
+        except DomainError:
+            self.enhancements.take_back(job)
+            self.sources.take_back(asset, command)
+            raise
+        return Submitted(job, self.assets.view(asked))
 
     def register(self, command: CreateAsset | CreateFromSource) -> AssetView:
         """Register a recording, whichever way it is going to come."""

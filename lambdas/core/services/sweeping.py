@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from lambdas.core.errors import DomainError
 from lambdas.core.jobs import Job, JobStatus
@@ -31,10 +32,12 @@ from lambdas.core.workflow import SWEEP_INTERVAL_S, Patience
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 RUNNING, ABORTED = "RUNNING", "ABORTED"
 ENDED_BADLY = frozenset({"FAILED", "TIMED_OUT", ABORTED})
 
-TIME_LIMIT = timedelta(seconds=40)
+TIME_LIMIT = timedelta(seconds=30)
 """No job is looked at later than this after the start of a sweep; the next one begins elsewhere."""
 
 
@@ -88,7 +91,7 @@ class SweepService:
     def sweep(self) -> Swept:
         """Look at every job that holds a slot."""
         now = self.clock.now()
-        active = _rotated(self.jobs.active(), now)
+        active = rotated(self.jobs.active(), now)
         beats = self._note_beats(active)
         with ThreadPoolExecutor(self.workers) as pool:
             found = Counter(pool.map(lambda job: self._look_safely(job, now, _no_worker_since(job, beats)), active))
@@ -196,8 +199,8 @@ def _no_worker_since(job: Job, beats: Mapping[Lane, datetime]) -> datetime:
     return max(job.updated_at, last_beat or job.updated_at)
 
 
-def _rotated(active: Sequence[Job], now: datetime) -> Sequence[Job]:
+def rotated(things: Sequence[T], now: datetime) -> Sequence[T]:
     """Begin somewhere else each minute, so that what one sweep leaves is early in another."""
     minute = int(now.timestamp()) // SWEEP_INTERVAL_S
-    start = minute * 7919 % len(active) if active else 0
-    return [*active[start:], *active[:start]]
+    start = minute * 7919 % len(things) if things else 0
+    return [*things[start:], *things[:start]]

@@ -5,7 +5,7 @@ import pytest
 from gpu_container.contract import ErrorCode, ProbeFailure, ProbeResult
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.clients import Client
-from lambdas.core.errors import TransientError, VersionConflictError
+from lambdas.core.errors import VersionConflictError
 from lambdas.core.jobs import JobStatus
 from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.intake import Located
@@ -60,13 +60,14 @@ def test_a_verdict_whose_answer_was_lost_still_starts_the_enhancement(
 def test_an_enhancement_waits_for_room_in_the_queue(world: World, client: Client) -> None:
     first, second = ready(world, client), ready(world, client)
     world.intake.enqueue(first)
-    with pytest.raises(TransientError):  # the state machine tries again, for an hour
-        world.intake.enqueue(second)
-    world.admission.admit([client.id])
-    job_id = world.intake.enqueue(second)
-    job = world.jobs.get(client.id, job_id or "")
+    job = world.jobs.get(client.id, world.intake.enqueue(second) or "")
     assert job is not None
-    assert job.status is JobStatus.QUEUED
+    assert (job.status, job.is_held) == (JobStatus.WAITING_FOR_UPLOAD, True)
+    assert world.intake.enqueue(second) == job.id  # a repeated step changes nothing
+    assert world.job(job) == job
+    world.admission.admit([client.id])
+    world.housekeeping.tidy()
+    assert world.job(job).status is JobStatus.QUEUED
 
 
 def test_an_upload_deleted_before_its_enhancement_ends_quietly(world: World, client: Client) -> None:

@@ -8,17 +8,25 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gpu_container.contract import ErrorCode
+from gpu_container.contract import ErrorCode, ProbeFailure, ProbeResult
 from lambdas.core.assets import Asset
 from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import HOLDS_SLOT, TERMINAL, TRANSITIONS, Job, JobStatus, TransitionError
+from lambdas.core.services.enhancements import Wish
 from lambdas.core.services.execution import current_job
+from lambdas.core.services.intake import Located
+from lambdas.core.workflow import INTAKE_GIVEN_UP_S
 from tests.unit.core.executions import Executions, Lane
-from tests.unit.world import World
+from tests.unit.world import FACTS, World, an_upload
 
 T = TypeVar("T")
 
-MAX_ACTIVE, MAX_ACTIVE_TOTAL = 2, 3
+MAX_ACTIVE, MAX_ACTIVE_TOTAL, MAX_QUEUED = 2, 3, 1
+NOT_NOW = {
+    DomainErrorCode.QUEUE_FULL,
+    DomainErrorCode.ASSET_NOT_UPLOADED,
+    DomainErrorCode.ASSET_NOT_ENHANCEABLE,
+}
 ERRORS = (ErrorCode.INPUT_CORRUPT, ErrorCode.ENGINE_FAILED, ErrorCode.CANCELLED)
 
 
@@ -55,15 +63,18 @@ class Lifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(max_active_total=MAX_ACTIVE_TOTAL)
-        self.clients = [self.world.client(name, max_active=MAX_ACTIVE)[0] for name in ("a", "b")]
+        self.clients = [self.world.client(name, max_active=MAX_ACTIVE, max_queued=MAX_QUEUED)[0] for name in ("a", "b")]
         self.assets = [self.world.ready_asset(client.id) for client in self.clients for _ in range(2)]
         self.executions = Executions(self.world)
         self.lane = Lane(self.world)
         self.strengths = iter(range(1, 100))
         self.submitted: list[Job] = []
+        self.located: list[Located] = []
         self.ends: dict[str, JobStatus] = {}
-        for which in range(3):
+        for which in range(2):
             self.submit(which)
+            self.expect(which)
+            self.upload(-1)
 
     @rule(which=some)
     def submit(self, which: int) -> None:
@@ -72,10 +83,61 @@ class Lifecycle(RuleBasedStateMachine):
             return
         try:
             job = self.world.queued_job(asset.client_id, strength=next(self.strengths), asset=asset)
-        except DomainError:
-            assert self.world.asset_store.get(asset.client_id, asset.id) == self._deleted(asset)
+        except DomainError as refusal:
+            not_now = refusal.code in NOT_NOW
+            assert not_now or self.world.asset_store.get(asset.client_id, asset.id) == self._deleted(asset)
         else:
             self.submitted.append(job)
+
+    @rule(which=some)
+    def expect(self, which: int) -> None:
+        """Ask for an enhancement together with its upload."""
+        client = self.clients[which % len(self.clients)]
+        if len(self.submitted) < 12:
+            made = self.world.submissions.submit(client.id, an_upload(client.id), Wish(strength=next(self.strengths)))
+            assert made.asset is not None
+            self.assets.append(made.asset.asset)
+            self.submitted.append(made.job)
+
+    @rule(which=some)
+    def upload(self, which: int) -> None:
+        """Send bytes, whether or not they are wanted still; the event may come, late and again, or not."""
+        if asset := pick(self._living_assets(), which):
+            self.world.storage.put(asset.object_key, size_bytes=asset.size_bytes)
+
+    @rule(which=some, steps=st.integers(min_value=1, max_value=3), is_good=st.booleans())
+    def take_in(self, which: int, steps: int, is_good: bool) -> None:
+        """Run the intake of what has been uploaded, which may die after each of its steps."""
+        waiting = [asset for asset in self._living_assets() if asset.is_waiting]
+        asset = pick(waiting, which)
+        located = self.world.intake.locate(asset.object_key) if asset else None
+        if located is not None:
+            self.located.append(located)
+            self._take_in(located, steps, is_good=is_good)
+
+    @rule(which=some, steps=st.integers(min_value=2, max_value=3), is_good=st.booleans())
+    def take_in_again(self, which: int, steps: int, is_good: bool) -> None:
+        """Run the rest of an intake whose event came twice, however late."""
+        if located := pick(self.located, which):
+            self._take_in(located, steps, is_good=is_good)
+
+    def _take_in(self, located: Located, steps: int, *, is_good: bool) -> None:
+        if steps > 1:
+            self._mark(located, is_good=is_good)
+        if steps > 2:
+            self._enqueue(located, is_good=is_good)
+
+    def _mark(self, located: Located, *, is_good: bool) -> None:
+        if is_good:
+            self.world.intake.mark_ready(located, ProbeResult(facts=FACTS))
+        else:
+            self.world.intake.mark_invalid(located, ProbeFailure(error_code=ErrorCode.INPUT_CORRUPT, message=""))
+
+    def _enqueue(self, located: Located, *, is_good: bool) -> None:
+        if is_good:
+            self.world.intake.enqueue(located)
+        else:
+            self.world.intake.refuse(located.client_id, located.asset_id)
 
     @rule(which=some, steps=st.integers(min_value=1, max_value=4), lost=st.booleans())
     def proceed(self, which: int, steps: int, lost: bool) -> None:
@@ -152,6 +214,7 @@ class Lifecycle(RuleBasedStateMachine):
             assert set(client.leases) == {job.id for job in jobs if job.status in HOLDS_SLOT}
             assert client.queued == sum(job.status is JobStatus.QUEUED for job in jobs)
             assert len(client.leases) <= MAX_ACTIVE
+            assert not any(job.is_held for job in jobs if job.status is not JobStatus.WAITING_FOR_UPLOAD)
         assert sum(len(client.leases) for client in self.world.clients.all()) <= MAX_ACTIVE_TOTAL
 
     @invariant()
@@ -166,8 +229,9 @@ class Lifecycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """However it went: when the world behaves again, everything ends, is told, and nothing is held."""
-        for _ in range(100):
-            self.world.clock.advance(61)
+        for number in range(100):
+            # In between, the bytes that nobody has sent until then are given up.
+            self.world.clock.advance(61 if number != 60 else INTAKE_GIVEN_UP_S)
             self.world.sweep.sweep()
             self.world.housekeeping.tidy()
             self.world.admission.admit([])
@@ -197,6 +261,10 @@ class Lifecycle(RuleBasedStateMachine):
                 assert not self.world.jobs.of_asset(asset.client_id, asset.id)
             else:
                 assert self._deleted(asset) is None
+
+    def _living_assets(self) -> list[Asset]:
+        found = [self.world.asset_store.get(asset.client_id, asset.id) for asset in self.assets]
+        return [asset for asset in found if asset is not None]
 
     def _stored(self) -> list[Job]:
         found = [self.world.jobs.get(job.client_id, job.id) for job in self.submitted]

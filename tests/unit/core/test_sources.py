@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,15 @@ from lambdas.adapters.memory.sources import MemoryBuckets, MemoryFetchQueue, Mem
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.egress import EgressPolicy, Fetched, ForbiddenUrlError, NoAnswerError, TooLargeError
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.idempotency import IdempotencyKey
+from lambdas.core.jobs import JobStatus
 from lambdas.core.services.enhancements import Wish
+from lambdas.core.services.intake import ATTEMPT_LIVES
 from lambdas.core.services.sources import CreateFromBucket, CreateFromUrl, FetchService, SourceService
 from lambdas.core.sources import (
     FETCH_DELAYS_S,
+    FETCH_RECEIVES,
+    FETCH_TIMEOUT_S,
     MAX_NAME_LENGTH,
     UNKNOWN_TYPE,
     FetchFailure,
@@ -25,6 +31,7 @@ from lambdas.core.sources import (
     content_type_of,
     name_of,
 )
+from lambdas.core.telemetry import is_our_fault
 from tests.unit.world import FACTS, World
 
 URL = "https://files.example.com/a/talk%20one.mp3?sig=secret"
@@ -47,6 +54,10 @@ class House(World):
         found = self.asset_store.get(asset.client_id, asset.id)
         assert found is not None
         return found
+
+
+def refuse(_request: FetchRequest) -> None:
+    raise TransientError("no queue")
 
 
 @pytest.fixture
@@ -92,6 +103,13 @@ def test_the_url_is_kept_nowhere_but_in_the_queue(house: House) -> None:
     assert asset.filename == "mine.mp3"
 
 
+def test_the_given_name_says_what_it_is_where_its_server_does_not(house: House) -> None:
+    asset = house.sources.create(CreateFromUrl("c1", "https://files.example.com/dl?id=3", filename="talk.mp3"))
+    house.source.answers.append(answer(200, BODY, content_type=UNKNOWN_TYPE))
+    assert house.fetched(house.fetch_queue.asked[0]) is None
+    assert house.sink.objects == {asset.object_key: (BODY, "audio/mpeg")}
+
+
 def test_a_forbidden_url_is_refused_at_once(house: House) -> None:
     with pytest.raises(ForbiddenUrlError):
         house.sources.create(CreateFromUrl("c1", "https://169.254.169.254/latest"))
@@ -99,14 +117,84 @@ def test_a_forbidden_url_is_refused_at_once(house: House) -> None:
 
 
 def test_an_asset_that_cannot_be_asked_for_is_not_left_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_request: FetchRequest) -> None:
-        raise TransientError("no queue")
-
     monkeypatch.setattr(house.fetch_queue, "ask", refuse)
     with pytest.raises(DomainError) as raised:
         house.sources.create(CreateFromUrl("c1", URL))
     assert raised.value.code is DomainErrorCode.UNAVAILABLE
     assert house.asset_store.newest("c1", limit=9) == []
+
+
+def test_an_enhancement_that_cannot_be_asked_for_is_not_left_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = house.client()
+    monkeypatch.setattr(house.fetch_queue, "ask", refuse)
+    with pytest.raises(TransientError):
+        house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert house.asset_store.newest(client.id, limit=9) == []
+    assert house.jobs.expecting(before=house.clock.now() + timedelta(hours=1)) == []
+
+
+def test_a_request_with_a_key_is_taken_up_where_it_died(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = house.client()
+    wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "sha"))
+    with monkeypatch.context() as patch:
+        patch.setattr(house.fetch_queue, "ask", refuse)
+        with pytest.raises(TransientError):
+            house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+    assert made.asset is not None
+    assert [request.asset_id for request in house.fetch_queue.asked] == [made.asset.asset.id]
+    assert [job.id for job in house.jobs.of_asset(client.id, made.asset.asset.id)] == [made.job.id]
+
+
+def test_a_repeated_request_starts_no_second_fetch(house: House) -> None:
+    client, _ = house.client()
+    wish = Wish(strength=50, idempotency=IdempotencyKey(client.id, "enhancement", "k", "sha"))
+    for _ in range(2):
+        made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), wish)
+        assert made.asset is not None
+        assert house.stored(made.asset.asset).fetch_asked_at == house.clock.now()
+    assert len(house.fetch_queue.asked) == 1
+
+
+def test_a_failure_says_nothing_of_an_attempt_that_goes_on(house: House) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert made.asset is not None
+    asset = made.asset.asset
+    failure = FetchFailure(client.id, asset.id, SourceErrorCode.REFUSED, "the source answered 403")
+    house.storage.arriving[asset.object_key] = house.clock.now()
+    house.clock.advance(FETCH_TIMEOUT_S)
+    with pytest.raises(TransientError):
+        house.intake.mark_unfetched(failure)
+    house.storage.put(asset.object_key, size_bytes=len(BODY))
+    house.intake.mark_unfetched(failure)
+    assert house.stored(asset).is_waiting
+    assert house.intake.locate(asset.object_key) is not None
+
+
+def test_what_an_attempt_has_left_behind_holds_nothing_up(house: House) -> None:
+    client, _ = house.client()
+    asset = house.sources.create(CreateFromUrl(client.id, URL))
+    house.storage.arriving[asset.object_key] = house.clock.now()
+    house.clock.advance(ATTEMPT_LIVES.total_seconds())
+    house.intake.mark_unfetched(FetchFailure(client.id, asset.id, SourceErrorCode.REFUSED, "403"))
+    assert house.stored(asset).status is AssetStatus.INVALID
+
+
+def test_a_refusal_that_is_faster_than_the_answer_finds_the_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = house.client()
+
+    def ask(request: FetchRequest) -> None:
+        failure = FetchFailure(request.client_id, request.asset_id, SourceErrorCode.FORBIDDEN, "not a public one")
+        house.intake.mark_unfetched(failure)
+        house.intake.refuse(request.client_id, request.asset_id)
+
+    monkeypatch.setattr(house.fetch_queue, "ask", ask)
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    assert (house.job(made.job).status, house.job(made.job).error_code) == (JobStatus.FAILED, "source_forbidden")
+    assert [outcome.job_id for outcome in house.outcome_queue.told] == [made.job.id]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +243,39 @@ def test_what_may_pass_is_tried_again_and_then_given_up(house: House, make: obje
     assert waits == [*FETCH_DELAYS_S, None]
     assert [failure.asset_id for failure in house.fetch_queue.failed] == ["a1"]
     assert house.sink.objects == {}
+
+
+class Broken(MemorySink):
+    def put(self, key: str, content_type: str, chunks: Iterator[bytes]) -> int:
+        raise KeyError(URL)
+
+
+def test_a_fault_of_ours_is_tried_for_long_and_then_told(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    house.fetching = replace(house.fetching, sink=Broken())
+    waits = []
+    for tries in range(1, FETCH_RECEIVES + 1):
+        house.source.answers.append(answer(200, BODY))
+        waits.append(house.fetched(house.fetch_queue.asked[0], tries=tries))
+    assert waits == [*FETCH_DELAYS_S, *[FETCH_DELAYS_S[-1]] * 4, None]
+    (failure,) = house.fetch_queue.failed
+    house.intake.mark_unfetched(failure)
+    house.intake.refuse(failure.client_id, failure.asset_id)
+    assert house.job(made.job).error_code == "internal"
+    assert is_our_fault(house.job(made.job))
+    assert "KeyError" in str([record.__dict__ for record in caplog.records])
+    assert "secret" not in str([record.__dict__ for record in caplog.records])
+
+
+def test_what_a_source_is_to_blame_for_wakes_nobody(house: House) -> None:
+    client, _ = house.client()
+    made = house.submissions.submit(client.id, CreateFromUrl(client.id, URL), Wish(strength=50))
+    failure = FetchFailure(client.id, made.job.asset_id, SourceErrorCode.REFUSED, "the source answered 404")
+    house.intake.mark_unfetched(failure)
+    house.intake.refuse(failure.client_id, failure.asset_id)
+    assert house.job(made.job).error_code == "source_refused"
+    assert not is_our_fault(house.job(made.job))
 
 
 LENT = bucket_object_of("s3://talks/2026/keynote one.mp3", "arn:aws:iam::123456789012:role/cleartake-source-talks")
@@ -280,6 +401,8 @@ def test_a_name_is_always_fit_to_be_one(path: str) -> None:
         (None, "a.mp4", "video/mp4"),
         (None, "recording", UNKNOWN_TYPE),
         ("audio/\x00x", "a", UNKNOWN_TYPE),
+        (f"audio/{'x' * 2000}", "a.wav", "audio/x-wav"),
+        ("audio/", "a", UNKNOWN_TYPE),
     ],
 )
 def test_the_media_type_of_an_answer(header: str | None, name: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.routing import Lane as RoutedLane
 from lambdas.core.services.failures import NO_CAPACITY, WORKER_LOST
 from lambdas.core.services.housekeeping import LEASE_LIFETIME
-from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, Patience
+from lambdas.core.workflow import GPU_START_LIMIT_S, HEARTBEAT_TIMEOUT_S, SWEEP_INTERVAL_S, Patience
 from tests.unit.core.executions import Execution, Executions, Lane
 from tests.unit.world import World
 
@@ -240,7 +241,7 @@ def test_a_few_messages_wake_admission_for_everybody(world: World) -> None:
     """Each round reads all clients: one for each that waits would cost the square of their number."""
     jobs = [world.queued_job(world.client(str(number))[0].id) for number in range(30)]
     world.queue.ticks.clear()
-    assert world.housekeeping.tidy().woken <= 10
+    assert world.housekeeping.wake().woken <= 10
     assert world.admission.admit(world.queue.ticks[:1]) == len(jobs)
 
 
@@ -249,5 +250,26 @@ def test_clients_that_wait_are_woken(world: World) -> None:
     world.client("idle")
     world.queued_job(client.id)
     world.queue.ticks.clear()
-    assert world.housekeeping.tidy().woken == 1
+    assert world.housekeeping.wake().woken == 1
     assert world.queue.ticks == [client.id]
+
+
+def test_what_there_is_no_time_for_is_early_in_another_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = world.client()
+    world.deletion.delete(client.id, world.ready_asset(client.id).id)
+
+    def slowly_fail(_: object) -> None:
+        world.clock.advance(30)
+        raise TransientError("SQS does not answer")
+
+    monkeypatch.setattr(world.outcome_queue, "tell", slowly_fail)
+    for strength in range(1, 4):
+        world.cancelling.cancel(client.id, world.queued_job(client.id, strength=strength).id)
+    world.clock.advance(3600)
+    erasing = 0
+    for _ in range(9):
+        world.clock.advance(SWEEP_INTERVAL_S)
+        began_at = world.clock.now()
+        erasing += world.housekeeping.tidy(until=began_at + timedelta(seconds=20)).erasing
+        assert world.clock.now() - began_at <= timedelta(seconds=30), "what was begun in time may end late"
+    assert erasing > 0

@@ -181,6 +181,11 @@ def order(row: Any) -> WorkOrder:
     )
 
 
+def to(order: WorkOrder, key: str) -> WorkOrder:
+    """Return the order with a result of its own: none is ever replaced."""
+    return order.model_copy(update={"output": ObjectRef(bucket=BUCKET, key=key)})
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> ServingSettings:
     return ServingSettings(work_dir=tmp_path, heartbeat_s=0.02, max_concurrent=1)

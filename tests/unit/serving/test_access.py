@@ -36,7 +36,7 @@ from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.worker import Worker
 from tests.unit.http_server import running
 
-from .conftest import BUCKET, TOKEN, FakeEngine, client_error
+from .conftest import BUCKET, TOKEN, FakeEngine, client_error, to
 
 REFUSAL = AccessRefusal()
 
@@ -201,8 +201,8 @@ def test_a_wet_track_that_is_missing_may_look_forbidden(
 
     monkeypatch.setattr(s3, "head_object", head_object)
 
-    for _ in range(2):
-        assert isinstance(worker.run(order.model_copy(update={"wet": wet})), WorkResult)
+    for key in ("first", "second"):
+        assert isinstance(worker.run(to(order, key).model_copy(update={"wet": wet})), WorkResult)
     assert engine.computed == 1
 
 

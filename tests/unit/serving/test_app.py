@@ -19,7 +19,7 @@ from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.worker import Worker
 from tests.unit.http_server import running
 
-from .conftest import TOKEN, Call, FakeEngine
+from .conftest import TOKEN, Call, FakeEngine, to
 
 
 @contextmanager
@@ -143,7 +143,8 @@ def test_orders_over_the_limit_are_refused(client: httpx.Client, order: WorkOrde
         assert first.result(5).status_code == 200
     assert (second.status_code, second.json()["error"]) == (503, "Busy")
     assert (ping.status_code, ping.json()) == (200, {"status": "busy"}), "a busy container is not replaced"
-    assert client.post("/invocations", content=body).status_code == 200, "the slot is free again"
+    again = to(order, "again").model_dump_json()
+    assert client.post("/invocations", content=again).status_code == 200, "the slot is free again"
 
 
 def test_stopping_container_takes_no_orders(client: httpx.Client, worker: Worker, order: WorkOrder) -> None:

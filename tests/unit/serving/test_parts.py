@@ -18,7 +18,7 @@ from gpu_container.serving.wiring import make_worker
 from gpu_container.serving.worker import PartFailedError, Worker
 from tests.engine.signals import error_db, noisy_voice
 
-from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error
+from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to
 
 PARTS = (Part(number=0, start_s=0, end_s=5), Part(number=1, start_s=5, end_s=10), Part(number=2, start_s=10))
 
@@ -174,7 +174,7 @@ def test_the_engine_itself_in_parts(aws: None, settings: ServingSettings) -> Non
         model="dfn3",
     )
     expected = _sound(worker.run(alone))
-    whole = alone.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet/it"), "parts": PARTS})
+    whole = to(alone, "whole").model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet/it"), "parts": PARTS})
 
     for part in PARTS:
         assert make(worker, whole, part).network_inferences > 0

@@ -108,6 +108,76 @@ def test_work_that_ends_badly_leaves_nothing(s3: Any) -> None:
     assert not s3.list_objects_v2(Bucket=BUCKET, Prefix="out").get("Contents")
 
 
+def written_once(s3: Any, size_bytes: int) -> S3Sink:
+    sink = S3Sink(s3, REF, "audio/wav", is_once=True)
+    sink.write_at(0, content(size_bytes))
+    return sink
+
+
+@pytest.fixture
+def as_s3_does(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the end of an upload in parts to its condition: moto knows that of a plain PUT alone."""
+    complete = s3.complete_multipart_upload
+
+    def complete_unless(**arguments: Any) -> Any:
+        condition = arguments.pop("IfNoneMatch", None)
+        if condition == "*" and s3.list_objects_v2(Bucket=BUCKET, Prefix="out").get("Contents"):
+            raise client_error("PreconditionFailed")
+        return complete(**arguments)
+
+    monkeypatch.setattr(s3, "complete_multipart_upload", complete_unless)
+
+
+@pytest.mark.usefixtures("as_s3_does")
+@pytest.mark.parametrize("sizes_bytes", [(10, 20), (10 * PART, 12 * PART), (10, 9 * PART)])
+def test_the_second_run_of_an_order_leaves_the_firsts_result_the_current_one(
+    s3: Any, sizes_bytes: tuple[int, int]
+) -> None:
+    first, second = (written_once(s3, size_bytes) for size_bytes in sizes_bytes)
+    stored = first.finish()
+    with pytest.raises(StorageError, match="PreconditionFailed") as told, storing(second):
+        second.finish()
+    assert told.value.retryable
+    (version,) = s3.list_object_versions(Bucket=BUCKET, Prefix="out")["Versions"]
+    assert (version["VersionId"], version["Size"]) == (stored.ref.version_id, sizes_bytes[0])
+    assert not s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+
+
+@pytest.mark.parametrize("size_bytes", [10, 10 * PART], ids=["one put", "parts"])
+@pytest.mark.parametrize("code", ["PreconditionFailed", "NoSuchUpload"])
+def test_a_write_that_was_sent_twice_is_known_as_ones_own(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, size_bytes: int, code: str
+) -> None:
+    def losing_the_answer(operation: str) -> Any:
+        send = getattr(s3, operation)
+
+        def write(**arguments: Any) -> Any:
+            send(**arguments)
+            raise client_error(code)
+
+        return write
+
+    for operation in ("put_object", "complete_multipart_upload"):
+        monkeypatch.setattr(s3, operation, losing_the_answer(operation))
+    stored = written_once(s3, size_bytes).finish()
+    (version,) = s3.list_object_versions(Bucket=BUCKET, Prefix="out")["Versions"]
+    assert (stored.ref.version_id, stored.size_bytes) == (version["VersionId"], size_bytes)
+
+
+@pytest.mark.parametrize("size_bytes", [10, 10 * PART], ids=["one put", "parts"])
+def test_what_is_refused_where_there_is_nothing_may_be_retried(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise client_error("ConditionalRequestConflict")
+
+    for operation in ("put_object", "complete_multipart_upload"):
+        monkeypatch.setattr(s3, operation, refuse)
+    with pytest.raises(StorageError, match="ConditionalRequestConflict") as told:
+        written_once(s3, size_bytes).finish()
+    assert told.value.retryable
+
+
 @pytest.mark.parametrize("size_bytes", [10, 10 * PART], ids=["one put", "parts"])
 def test_trouble_on_the_way_out_may_be_retried(s3: Any, monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
     def refuse(**_: Any) -> Any:

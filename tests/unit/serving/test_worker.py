@@ -25,7 +25,7 @@ from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.wiring import AudioEngine
 from gpu_container.serving.worker import S3Wet, Worker
 
-from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error
+from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to
 
 ENHANCED = b"enhanced:speech"
 
@@ -59,6 +59,14 @@ def test_result_describes_what_was_stored(worker: Worker, order: WorkOrder, tmp_
     assert (result.size_bytes, result.sha256) == (len(ENHANCED), hashlib.sha256(ENHANCED).hexdigest())
     assert (result.facts, result.warnings, result.model) == (FACTS, ("quiet",), "dfn3")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_never_replaced(worker: Worker, order: WorkOrder) -> None:
+    first = worker.run(order)
+
+    assert isinstance(first, WorkResult)
+    assert failure(worker, order).retryable
+    assert [version["VersionId"] for version in output_versions()] == [first.output.version_id]
 
 
 def test_output_larger_than_one_part_goes_in_parts(
@@ -288,7 +296,7 @@ def test_second_strength_takes_the_kept_wet_track(worker: Worker, order: WorkOrd
     with_wet = order.model_copy(update={"wet": ObjectRef(bucket=BUCKET, key="wet")})
     inferences = []
     for strength in (40, 80):
-        result = worker.run(with_wet.model_copy(update={"strength": strength}))
+        result = worker.run(to(with_wet, f"out-{strength}").model_copy(update={"strength": strength}))
         assert isinstance(result, WorkResult)
         inferences.append(result.network_inferences)
 
@@ -301,7 +309,7 @@ def test_wet_track_of_another_engine_is_made_anew(worker: Worker, order: WorkOrd
     worker.run(with_wet)
     engine.version = "2"
 
-    assert isinstance(worker.run(with_wet), WorkResult)
+    assert isinstance(worker.run(to(with_wet, "again")), WorkResult)
     assert engine.computed == 2
 
 
@@ -317,7 +325,7 @@ def test_a_wet_track_that_another_worker_kept_meanwhile_stays(
         wet = S3Wet(worker.clients, with_wet.wet, engine.wet_version("dfn3"))
         with wet.kept() as kept:
             assert kept is None
-            assert isinstance(other.run(with_wet), WorkResult)
+            assert isinstance(other.run(to(with_wet, "other")), WorkResult)
             with wet.keep() as sink:
                 sink.write_at(0, b"late")
 
@@ -351,8 +359,8 @@ def test_model_is_loaded_once(worker: Worker, order: WorkOrder) -> None:
         return name
 
     busy = replace(worker, models=ModelShelf(load))
-    for model in ("dfn3", "dfn3-ll", "dfn3"):
-        assert isinstance(busy.run(order.model_copy(update={"model": model})), WorkResult)
+    for number, model in enumerate(("dfn3", "dfn3-ll", "dfn3")):
+        assert isinstance(busy.run(to(order, f"out-{number}").model_copy(update={"model": model})), WorkResult)
     assert loaded == ["dfn3", "dfn3-ll"]
 
 
