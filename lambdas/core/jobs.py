@@ -138,11 +138,11 @@ class Job:
         if status not in TRANSITIONS[self.status]:
             msg = f"job {self.id}: {self.status} → {status} is not allowed"
             raise TransitionError(msg)
-        return replace(self, status=status, updated_at=now, **changes)  # type: ignore[arg-type]
+        return replace(self, status=status, updated_at=now, is_held=False, **changes)  # type: ignore[arg-type]
 
     def queued(self, now: datetime, *, audio_s: float | None) -> "Job":
         """Wait for a slot, once the bytes are there."""
-        return self.to(JobStatus.QUEUED, now=now, audio_s=audio_s, is_held=False)
+        return self.to(JobStatus.QUEUED, now=now, audio_s=audio_s)
 
     def held(self, now: datetime) -> "Job":
         """Wait for room in the queue: the bytes are there."""
