@@ -23,7 +23,7 @@ from scripts.local import emulator, launcher, processes
 from scripts.local.paths import Cloud
 
 UNREACHABLE = (BotoCoreError, ClientError)
-GONE_WITHIN_S = 40.0
+GONE_WITHIN_S = 120.0
 POLL_S = 0.4
 
 _VALUES = TypeDeserializer()

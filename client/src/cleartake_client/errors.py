@@ -18,7 +18,7 @@ GATEWAY_STATUSES = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-"""What stands in front of the service answers these without a problem document; the same request may succeed later."""
+"""What another gateway in between answers without a problem document; the same request may succeed later."""
 
 
 class CleartakeError(Exception):

@@ -40,10 +40,10 @@ class Webhooks:
         secret
             What messages are signed with (``whsec_…``); None: the service makes one.
         idempotency_key
-            Your own name for this request, which a service that knows it makes one webhook of.
+            Your own name for this request: sent again with the same key, it makes nothing new.
         """
         body = _given(url=url, events=several(events), description=description, secret=secret)
-        return self._changed(Call("POST", WEBHOOKS, body, idempotency_key=idempotency_key, is_repeatable=False))
+        return self._changed(Call("POST", WEBHOOKS, body, idempotency_key=idempotency_key))
 
     def list(self) -> tuple[Webhook, ...]:
         """Return all webhooks, oldest first."""

@@ -110,17 +110,28 @@ def test_in_the_end_it_gives_up(tmp_path: Path) -> None:
     assert (len(service.requests), len(pauses)) == (3, 2)
 
 
-def test_a_webhook_that_may_have_been_made_is_not_made_again(tmp_path: Path) -> None:
+def test_a_webhook_is_asked_for_again_under_the_same_key(tmp_path: Path) -> None:
     service = FakeService(meddle=first(httpx.ReadTimeout("late")))
     client, _ = paused(tmp_path, service)
+    assert client.webhooks.create("https://example.com/hook").id == "w0"
+    keys = [one.headers["idempotency-key"] for one in service.asked("POST", "/v1/webhooks")]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def test_a_secret_that_may_have_been_changed_is_not_changed_again(tmp_path: Path) -> None:
+    service = FakeService()
+    client, _ = paused(tmp_path, service)
+    made = client.webhooks.create("https://example.com/hook")
+    service.meddle = first(httpx.ReadTimeout("late"))
     with pytest.raises(UnreachableError):
-        client.webhooks.create("https://example.com/hook")
+        client.webhooks.rotate_secret(made.id)
     service.meddle = first(problem(500, "internal", retryable=True))
     with pytest.raises(ApiError):
-        client.webhooks.create("https://example.com/hook")
+        client.webhooks.rotate_secret(made.id)
     # Whoever was not let in, or never reached anybody, may come again.
     service.meddle = first(problem(429, "rate_exceeded", retryable=True), httpx.ConnectError("refused"))
-    assert client.webhooks.create("https://example.com/hook").id == "w0"
+    assert client.webhooks.rotate_secret(made.id).secret == "whsec_two"
 
 
 def test_a_webhook_may_be_named_by_who_makes_it(tmp_path: Path) -> None:
