@@ -14,11 +14,11 @@ from lambdas.adapters.aws.dynamodb import (
     DynamoAttemptStore,
     DynamoBatchStore,
     DynamoClientRegistry,
-    DynamoJobRepository,
     DynamoLaneLog,
     DynamoRateCounter,
     DynamoUsageStore,
 )
+from lambdas.adapters.aws.job_repository import DynamoJobRepository
 from lambdas.adapters.aws.kms import KmsTokenSigner, KmsTokenVerifier
 from lambdas.adapters.aws.lanes import (
     AlwaysWarm,

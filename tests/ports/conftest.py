@@ -19,7 +19,7 @@ from moto import mock_aws
 from moto.kms.utils import generate_private_key
 
 from gpu_container.contract import WorkOrder
-from lambdas.adapters.aws import dynamodb, kms, lanes, messaging, s3, sts, tombstones
+from lambdas.adapters.aws import dynamodb, job_repository, kms, lanes, messaging, s3, sts, tombstones
 from lambdas.adapters.memory import stores, world
 from lambdas.core.ports import (
     AssetStore,
@@ -124,7 +124,7 @@ def stores_(port_kind: str) -> Stores:
     return Stores(
         dynamodb.DynamoAssetStore(table, RETENTION),
         dynamodb.DynamoClientRegistry(table),
-        dynamodb.DynamoJobRepository(table, RETENTION),
+        job_repository.DynamoJobRepository(table, RETENTION),
         dynamodb.DynamoAttemptStore(table, world.ManualClock()),
         dynamodb.DynamoUsageStore(table),
         dynamodb.DynamoLaneLog(table),

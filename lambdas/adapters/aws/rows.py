@@ -1,7 +1,7 @@
 """Reading and writing single rows of the table: what all stores do alike."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
@@ -79,3 +79,28 @@ def oldest_sweep_rows(table: "Table", group: str) -> Iterator[Item]:
 def _sweep_shards(group: str) -> list[ConditionBase]:
     partitions = [items.sweep_pk(group, shard) for shard in range(items.SWEEP_SHARDS)]
     return [Key(f"{items.GSI_SWEEP}pk").eq(partition) for partition in partitions]
+
+
+def newest_rows(table: "Table", partition: str, page_size: int, before: str | None) -> Iterator[Item]:
+    """Read an index backwards, in pages: else the first one reads a megabyte, however few are wanted."""
+    keys: ConditionBase = Key(f"{items.GSI_CLIENT_STATUS}pk").eq(partition)
+    if before is not None:
+        keys &= Key(f"{items.GSI_CLIENT_STATUS}sk").lt(before)
+    return query_rows(
+        table,
+        KeyConditionExpression=keys,
+        IndexName=items.GSI_CLIENT_STATUS,
+        ScanIndexForward=False,
+        Limit=page_size,
+    )
+
+
+def get_rows(table: "Table", keys: Sequence[dict[str, str]]) -> Iterator[Item]:
+    """Read up to a hundred rows; what DynamoDB leaves out is asked for again."""
+    client = table.meta.client
+    asked: Any = {table.name: {"Keys": list(keys), "ConsistentRead": True}} if keys else {}
+    while asked:
+        with domain_errors():
+            answer = client.batch_get_item(RequestItems=asked)
+        yield from answer["Responses"].get(table.name, [])
+        asked = answer.get("UnprocessedKeys", {})
