@@ -251,6 +251,7 @@ MAY: dict[FunctionName, set[str]] = {
     FunctionName.SWEEP: {ANSWER, *WRITES_ROWS},
     FunctionName.ERASE: {DELETE_RESULT, *WRITES_ROWS},
     FunctionName.FETCH: set(),
+    FunctionName.FETCH_LOST: set(),
     # Of webhooks alone, which is a condition on rows: the templates are the proof of that.
     FunctionName.WEBHOOK: WRITES_ROWS,
     FunctionName.DELIVER: WRITES_ROWS,

@@ -100,9 +100,9 @@ class Slow(Bytes):
 
 @pytest.fixture
 def far_away(tmp_path: Path) -> Slow:
-    """Return a good file in several pieces that come slowly."""
+    """Return a good file in eight pieces that come slowly."""
     file = tmp_path / "long"
-    sf.write(file, np.zeros((2 * CHUNK_BYTES // 8, 1)), 48_000, format="WAV", subtype="DOUBLE")
+    sf.write(file, np.zeros((8 * CHUNK_BYTES // 8, 1)), 48_000, format="WAV", subtype="DOUBLE")
     return Slow(file.read_bytes())
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_deleting_asks_nobody_and_keeps_the_id(stubs: Stubs) -> None:
 
 
 class TestScript:
-    """Run with stand-ins for ``aws`` and ``docker`` that write down how they were called."""
+    """Run with stand-ins for what CodeBuild has and this machine may not; two write down how they were called."""
 
     AWS = """#!/bin/sh
 echo "aws $*" >> "$CALLS"
@@ -129,10 +130,14 @@ echo "docker $*" >> "$CALLS"
 case "$1" in login) cat > /dev/null ;; build) test -f source/gpu_container/Dockerfile; exit "$BUILD_FAILS" ;; esac
 """
 
+    UNZIP = f'''#!/bin/sh
+exec "{sys.executable}" -m zipfile -e "$2" "$4"
+'''
+
     def run(self, folder: Path, **variables: str) -> tuple[int, str]:
         tools = folder / "tools"
         tools.mkdir()
-        for name, text in (("aws", self.AWS), ("docker", self.DOCKER)):
+        for name, text in (("aws", self.AWS), ("docker", self.DOCKER), ("unzip", self.UNZIP)):
             (tools / name).write_text(text)
             (tools / name).chmod(0o755)
         with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
