@@ -1,7 +1,7 @@
 """How much a client has had enhanced, by day. Counted where jobs end, in the transaction that ends them."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 
 from lambdas.core.jobs import Job, JobStatus
 
@@ -32,8 +32,3 @@ def day_of(job: Job) -> date:
 def audio_ms_of(job: Job) -> int:
     """Return what a terminal job adds to its day; whole milliseconds, so that sums are exact."""
     return round(1000 * (job.audio_s or 0)) if job.status is JobStatus.SUCCEEDED else 0
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """Return every day from the first to the last, both included."""
-    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]

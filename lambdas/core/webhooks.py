@@ -278,11 +278,6 @@ def event_types_of(names: Iterable[str]) -> frozenset[EventType] | None:
     return frozenset(map(EventType, given))
 
 
-def names_of(event_types: frozenset[EventType] | None) -> Sequence[str]:
-    """Write what `event_types_of` read."""
-    return [ALL_EVENTS] if event_types is None else sorted(event_types)
-
-
 def event_type_of(outcome: JobOutcome) -> EventType:
     """Return which kind of event the end of a job is."""
     return ENDS[JobStatus(outcome.status)]

@@ -15,9 +15,6 @@ from scripts.chaos.drive import Clients, Order
 from scripts.chaos.scene import Rows, Scene
 from scripts.recordings import read
 
-SHOWN = {"queued": False, "processing": False, "succeeded": True, "failed": True}
-"""Status in the API → whether the client need not ask again."""
-
 STEP = 2.0**-15
 """Of 16 bits: results that differ by no more than this sound, and round, the same."""
 

@@ -61,7 +61,7 @@ class Call:
     idempotency_key
         What a POST is called by, so that its repetitions make nothing new; None: one is made up.
     is_repeatable
-        False for a POST that not every service knows again by its key: once it may have arrived, it is not repeated.
+        False for a POST that the service does not know again by its key: once it may have arrived, it is not repeated.
     """
 
     method: str

@@ -45,7 +45,6 @@ LEASE = timedelta(seconds=60)
 BUSY_S = 5.0
 """After a collision with somebody else's write."""
 GONE = 410
-ENDPOINT_IS_OFF = "the endpoint is disabled or deleted"
 LOOKED_BACK = 20
 """Deliveries, of which none has got through, that make a given-up one the endpoint's last."""
 
