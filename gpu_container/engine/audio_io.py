@@ -334,7 +334,11 @@ class _Conversation(ABC):
     def _patience_s(self) -> float:
         if self._ends_at_s is None:
             return self._limits.stall_s
-        return min(self._limits.stall_s, max(0.001, self._ends_at_s - time.monotonic()))
+        left_s = self._ends_at_s - time.monotonic()
+        if left_s <= 0:
+            # A child may be quick, and its file slow all the same: nothing that waits in the channel buys more time.
+            raise TimeoutError
+        return min(self._limits.stall_s, left_s)
 
     def _is_over(self) -> bool:
         """Tell whether the deadline has come, and not a child gone silent; timers may end a little early."""
