@@ -111,10 +111,15 @@ class ExecutionService:
         self.queue.tick(ref.client_id)
 
     def fail(self, ref: JobRef, failure: Failure) -> JobStatus | None:
-        """Queue the next attempt where that can help, else end the job; gives the slot back either way."""
+        """Queue the next attempt where that can help, else end the job; gives the slot back either way.
+
+        Whatever an attempt fails of once its asset has been deleted, the job is cancelled: ``Erase`` may be later.
+        """
         job = current_job(self.jobs, ref)
         if job is not None:
-            job = self.jobs.release(after_failure(job, failure, now=self.clock.now()))
+            now, asset = self.clock.now(), self.assets.get(ref.client_id, job.asset_id)
+            is_wanted = asset is not None and not asset.is_deleted
+            job = self.jobs.release(after_failure(job, failure, now=now) if is_wanted else job.cancelled(now))
             logger.warning(
                 "attempt failed",
                 extra={"job_id": job.id, "attempt": ref.attempt, "error_code": failure.code, "status": job.status},
