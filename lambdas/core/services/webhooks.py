@@ -14,6 +14,7 @@ from lambdas.core.webhooks import (
     MAX_DESCRIPTION_LENGTH,
     MAX_ENDPOINTS,
     Delivery,
+    DeliveryStatus,
     DisabledReason,
     SealedSecret,
     WebhookEndpoint,
@@ -181,7 +182,7 @@ class WebhookService:
         now = self.clock.now()
         delivery = Delivery.of(ping_of(endpoint, now=now, nonce=self.ids.new_id()), endpoint, now=now)
         self.deliveries.add(delivery)
-        self.queue.send(DeliveryRef.of(delivery))
+        self._send(delivery, otherwise=delivery.settled(DeliveryStatus.FAILED, now))
         return delivery
 
     def list_deliveries(
@@ -203,8 +204,17 @@ class WebhookService:
         delivery = self.show_delivery(client_id, endpoint_id, message_id)
         self._enabled(client_id, endpoint_id)
         again = self.deliveries.save(delivery.redelivered(self.clock.now()))
-        self.queue.send(DeliveryRef.of(again))
+        self._send(again, otherwise=replace(delivery, version=again.version))
         return again
+
+    def _send(self, delivery: Delivery, *, otherwise: Delivery) -> None:
+        """Have it attempted; where that cannot be asked for, the log shall not promise it."""
+        try:
+            self.queue.send(DeliveryRef.of(delivery))
+        except DomainError:
+            with suppress(DomainError):
+                self.deliveries.save(otherwise)
+            raise
 
     def _add(self, endpoint: WebhookEndpoint) -> None:
         """Store a new endpoint; raises `VersionConflictError` where there is one of its id, however many there are."""

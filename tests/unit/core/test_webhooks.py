@@ -21,7 +21,7 @@ from lambdas.adapters.memory.webhooks import (
 )
 from lambdas.adapters.memory.world import ManualClock, SequentialIds
 from lambdas.core.egress import EgressPolicy, ForbiddenUrlError, NoAnswerError
-from lambdas.core.errors import DomainError, DomainErrorCode
+from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
 from lambdas.core.jobs import TERMINAL
 from lambdas.core.ports import JobOutcome
 from lambdas.core.services.deliveries import BUSY_S, LEASE, AnnounceService, DeliveryService
@@ -478,6 +478,23 @@ class TestDelivering:
         assert (delivery.status, delivery.message_id) == (DeliveryStatus.DELIVERED, ref.message_id)
         assert len(delivery.attempts) == len(RETRY_DELAYS_S) + 3 <= KEPT_ATTEMPTS
         assert house.webhooks.redeliver("c1", ref.endpoint_id, ref.message_id).status is DeliveryStatus.PENDING
+
+    def test_what_cannot_be_sent_is_not_promised_by_the_log(
+        self, house: House, ref: DeliveryRef, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        house.run(ref)
+
+        def away(_ref: DeliveryRef, *, delay_s: int = 0) -> None:
+            raise TransientError(f"SQS is away, {delay_s}")
+
+        monkeypatch.setattr(house.queue, "send", away)
+        with pytest.raises(TransientError):
+            house.webhooks.redeliver("c1", ref.endpoint_id, ref.message_id)
+        with pytest.raises(TransientError):
+            house.webhooks.send_test("c1", ref.endpoint_id)
+        logged = {one.message_id: one.status for one in house.webhooks.list_deliveries("c1", ref.endpoint_id)}
+        assert logged.pop(ref.message_id) is DeliveryStatus.DELIVERED
+        assert list(logged.values()) == [DeliveryStatus.FAILED]
 
     def test_the_log_is_read_page_by_page_newest_first(self, house: House, ref: DeliveryRef) -> None:
         for number in range(4):
