@@ -1,18 +1,21 @@
 """``cleartake jobs …``: a client's own enhancements."""
 
 import argparse
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 
 from cleartake_client import Client, Enhancement
+from cleartake_client.enhancements import LONGEST_POLL_S
 from scripts.cli.progress import WATCHING, bars
 from scripts.cli.service import FAILED, add_json, local_time, moment, running, show
 
 STATUSES = ("waiting_for_upload", "queued", "running", "succeeded", "failed", "cancelled")
 
-WATCH_S = 2
-"""How long one call is held: how old the bars are."""
+WATCHES_A_MINUTE = 80
+"""Of the 120 held calls that a client has by default."""
+WATCHED_AT_ONCE = WATCHES_A_MINUTE * LONGEST_POLL_S // 60
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,12 +67,14 @@ def _cancel(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def _watch(client: Client, arguments: argparse.Namespace) -> int:
-    with bars(WATCHING, hidden=arguments.json) as new_bar, ThreadPoolExecutor(len(arguments.ids)) as pool:
+    side_by_side = min(len(arguments.ids), WATCHED_AT_ONCE)
+    hold_s = math.ceil(60 * side_by_side / WATCHES_A_MINUTE)  # how old the bars are
+    with bars(WATCHING, hidden=arguments.json) as new_bar, ThreadPoolExecutor(side_by_side) as pool:
 
         def watch(job_id: str) -> Enhancement:
             advance = new_bar(job_id)
             return client.enhancements.wait(
-                job_id, poll_s=WATCH_S, on_update=lambda seen: advance("enhance", seen.progress_percent / 100)
+                job_id, poll_s=hold_s, on_update=lambda seen: advance("enhance", seen.progress_percent / 100)
             )
 
         jobs = list(pool.map(watch, arguments.ids))

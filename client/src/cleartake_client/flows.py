@@ -17,8 +17,8 @@ from cleartake_client.storage import Advance, silent
 Recording = str | os.PathLike[str] | AssetSource | FetchedSource
 """A file's path, a URL (with ``://``), an asset's identifier (a UUID), or a source in so many words."""
 
-WATCH_S = 2
-"""How long one call is held where somebody watches the progress."""
+WATCH_S = 3
+"""How long one call is held where somebody watches the progress: four at once keep within the service's limit."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
