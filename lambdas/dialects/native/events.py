@@ -12,10 +12,10 @@ class _Event(BaseModel):
 
 
 class NativeEventLinks(_Event):
-    """Where to ask for more: paths below the API's base URL."""
+    """Where to ask for more."""
 
-    enhancement: Annotated[str, Field(description="Path of the enhancement.")]
-    asset: Annotated[str, Field(description="Path of its recording.")]
+    enhancement: Annotated[str, Field(description="URL of the enhancement.")]
+    asset: Annotated[str, Field(description="URL of its recording.")]
 
 
 class NativeEventData(_Event):
@@ -26,7 +26,7 @@ class NativeEventData(_Event):
     status: Annotated[str, Field(description="How it ended: succeeded, failed or cancelled.")]
     error_code: Annotated[str | None, Field(description="Stable name of what went wrong; null unless it failed.")]
     finished_at: Annotated[Moment, Field(description="When it ended.")]
-    links: Annotated[NativeEventLinks, Field(description="Where to ask for more, below the API's base URL.")]
+    links: Annotated[NativeEventLinks, Field(description="Where to ask for more, where its webhook was made.")]
 
 
 class NativeEvent(_Event):
