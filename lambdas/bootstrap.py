@@ -192,7 +192,7 @@ def native_services() -> NativeServices:
         uploads=upload_service(),
         submissions=submissions,
         batches=BatchService(submissions, jobs, batches, CLOCK, IDS),
-        listing=JobListing(jobs, CLOCK),
+        listing=JobListing(jobs, assets, CLOCK),
         downloads=DownloadService(assets, enhancements, links),
         cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),

@@ -29,7 +29,7 @@ class Asset:
     multipart
         Set where the upload goes in parts.
     erase_again_at
-        Of a deleted asset: when to erase once more, if it is still here then.
+        Of a deleted asset: when to erase once more, if it is still here then; None once all of it is erased.
     is_fetched
         True where we fetch the bytes from a URL; size and type are unknown until they are here.
     fetch_asked_at
@@ -102,6 +102,22 @@ class Asset:
     def deleted(self, now: datetime, *, erase_again_at: datetime) -> "Asset":
         """Return the asset as it is from the client's wish to the end of the erasing."""
         return replace(self, status=AssetStatus.DELETED, updated_at=now, erase_again_at=erase_again_at)
+
+    def erased(self) -> "Asset":
+        """Return what stays of a deleted asset whose name an idempotency key can ask for again: nothing it said."""
+        return replace(
+            self,
+            filename="",
+            size_bytes=0,
+            content_type="",
+            checksum_md5=None,
+            checksum_sha256=None,
+            facts=None,
+            error_code=None,
+            error_message=None,
+            multipart=None,
+            erase_again_at=None,
+        )
 
 
 def object_key_of(client_id: str, asset_id: str) -> str:

@@ -30,6 +30,7 @@ class DomainErrorCode(StrEnum):
     WEBHOOK_LIMIT = "webhook_limit"
     ENHANCEMENT_NOT_FINISHED = "enhancement_not_finished"
     ENHANCEMENT_DELETED = "enhancement_deleted"
+    ASSET_DELETED = "asset_deleted"
 
 
 class DomainError(Exception):

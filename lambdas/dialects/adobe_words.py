@@ -165,6 +165,7 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str | None, str | None]] = Ma
         DomainErrorCode.WEBHOOK_LIMIT: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.ENHANCEMENT_NOT_FINISHED: (HTTPStatus.CONFLICT, None, None),
         DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, None, None),
+        DomainErrorCode.ASSET_DELETED: (HTTPStatus.GONE, None, None),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, None, "The resource has changed, please try again"),
         DomainErrorCode.UNAVAILABLE: (
             HTTPStatus.SERVICE_UNAVAILABLE,

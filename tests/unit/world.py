@@ -136,7 +136,7 @@ class World:
             self.assets, self.uploads, self.sources, self.enhancements, self.webhooks, self.ids
         )
         self.batches = BatchService(self.submissions, self.jobs, MemoryBatchStore(), self.clock, self.ids)
-        self.listing = JobListing(self.jobs, self.clock)
+        self.listing = JobListing(self.jobs, self.asset_store, self.clock)
         self.admission = AdmissionService(
             self.jobs, self.clients, self.workflow, self.queue, self.clock, self.max_active_total
         )

@@ -233,7 +233,8 @@ def from_asset(asset: Asset, *, expires_at: datetime) -> Item:
         "ttl": int(expires_at.timestamp()),
     }
     if asset.is_deleted:
-        return item | _sweep_keys(SWEEP_DELETED, asset.id, since=asset.erase_again_at or asset.updated_at)
+        due_at = asset.erase_again_at
+        return item | _sweep_keys(SWEEP_DELETED, asset.id, since=due_at) if due_at else item
     item |= {
         f"{GSI_CLIENT_STATUS}pk": assets_pk(asset.client_id),
         f"{GSI_CLIENT_STATUS}sk": order_of(asset.created_at, asset.id),

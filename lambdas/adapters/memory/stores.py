@@ -48,8 +48,7 @@ class MemoryAssetStore:
 
     def erasing_due(self, moment: datetime) -> Sequence[Asset]:
         """Return the deleted assets whose next erasing was due before ``moment``."""
-        deleted = [asset for asset in self._items.values() if asset.is_deleted]
-        return [asset for asset in deleted if (asset.erase_again_at or asset.updated_at) < moment]
+        return [one for one in self._items.values() if one.erase_again_at is not None and one.erase_again_at < moment]
 
     def retained_until(self, moment: datetime) -> Sequence[Asset]:
         """Return the assets that were to be kept until ``moment`` at the latest."""

@@ -60,7 +60,7 @@ class AssetService:
         Raises
         ------
         DomainError
-            PARAMETER_INVALID if it needs parts, IDEMPOTENCY_MISMATCH.
+            PARAMETER_INVALID if it needs parts, IDEMPOTENCY_MISMATCH, ASSET_DELETED.
         """
         if command.size_bytes > MAX_PUT_BYTES:
             raise DomainError(DomainErrorCode.PARAMETER_INVALID, "too large for one PUT: upload it in parts")
@@ -106,13 +106,23 @@ def new_asset(command: CreateAsset, ids: IdFactory, clock: Clock) -> Asset:
 
 
 def registered(assets: AssetStore, asset: Asset) -> Asset:
-    """Store a new asset, or return what the same request has made before; raises IDEMPOTENCY_MISMATCH."""
+    """Store a new asset, or return what the same request has made before.
+
+    Raises
+    ------
+    DomainError
+        IDEMPOTENCY_MISMATCH, or ASSET_DELETED where that was deleted since.
+    """
     try:
         assets.add(asset)
-    except VersionConflictError:
-        known = existing_asset(assets, asset.client_id, asset.id)
+    except VersionConflictError as conflict:
+        known = assets.get(asset.client_id, asset.id)
+        if known is None:  # it was forgotten at this very moment: the next try finds the name free
+            raise
         if known.request_sha256 != asset.request_sha256:
-            raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from None
+            raise DomainError(DomainErrorCode.IDEMPOTENCY_MISMATCH) from conflict
+        if known.is_deleted:
+            raise DomainError(DomainErrorCode.ASSET_DELETED) from conflict
         return known
     return asset
 

@@ -100,7 +100,8 @@ class EraseService:
     """Erases what a deleted asset or enhancement left behind, in two passes, and what was uploaded for no asset.
 
     The first pass, at once, ends an asset's jobs and deletes its objects and its jobs' rows. The second, when nobody
-    can write for it any more, deletes what came late and the asset's own row, which until then keeps new jobs out.
+    can write for it any more, deletes what came late and the asset's own row, which until then keeps new jobs out. A
+    bare row stays where an idempotency key could ask for its name again, as long as the asset would have.
     """
 
     assets: AssetStore
@@ -132,7 +133,9 @@ class EraseService:
         for job in jobs:
             self._remove(job)
         is_last = self.clock.now() - asset.updated_at >= LATE_WRITERS
-        if is_last:
+        if is_last and asset.request_sha256:
+            self.assets.save(asset.erased())
+        elif is_last:
             self.assets.remove(asset)
         logger.info("erased", extra={"asset_id": asset_id, "versions": erased, "last": is_last})
         return is_last

@@ -159,8 +159,8 @@ class EnhancementService:
 
     def show(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> Job:
         """Return the client's enhancement, of that asset where it is named; raises `DomainError` NOT_FOUND."""
-        job = self.jobs.get(client_id, job_id)
-        if job is None or asset_id not in {None, job.asset_id}:
+        job = existing_job(self.jobs, self.assets, client_id, job_id)
+        if asset_id not in {None, job.asset_id}:
             raise DomainError(DomainErrorCode.NOT_FOUND)
         return job
 
@@ -203,6 +203,18 @@ class EnhancementService:
     def queue_position(self, job: Job) -> int | None:
         """Return how many of the client's jobs are ahead, itself included; None unless it is queued."""
         return self.jobs.queue_position(job) if job.status is JobStatus.QUEUED else None
+
+
+def existing_job(jobs: JobRepository, assets: AssetStore, client_id: str, job_id: str) -> Job:
+    """Return the client's job; raises `DomainError` NOT_FOUND, also where its asset has been deleted.
+
+    Whoever has deleted an asset finds nothing of it any more, even before ``Erase`` has come to its jobs.
+    """
+    job = jobs.get(client_id, job_id)
+    if job is None:
+        raise DomainError(DomainErrorCode.NOT_FOUND)
+    existing_asset(assets, client_id, job.asset_id)
+    return job
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lambdas.core.clock import to_text
-from lambdas.core.errors import DomainError, DomainErrorCode
 from lambdas.core.jobs import Job, JobStatus
 from lambdas.core.paging import Page, from_cursor, order_of, to_cursor
-from lambdas.core.ports import Clock, JobRepository
+from lambdas.core.ports import AssetStore, Clock, JobRepository
+from lambdas.core.services.enhancements import existing_job
 
 LOOK_EVERY_S = 0.5
 """While somebody waits: a row's read costs less than another call."""
@@ -49,14 +49,12 @@ class JobListing:
     """Reads only."""
 
     jobs: JobRepository
+    assets: AssetStore
     clock: Clock
 
     def view(self, client_id: str, job_id: str) -> JobView:
         """Return the client's job; raises `DomainError` NOT_FOUND."""
-        job = self.jobs.get(client_id, job_id)
-        if job is None:
-            raise DomainError(DomainErrorCode.NOT_FOUND)
-        return self.seen(job)
+        return self.seen(existing_job(self.jobs, self.assets, client_id, job_id))
 
     def seen(self, job: Job) -> JobView:
         """Return what can be told of a job."""

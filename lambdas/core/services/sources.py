@@ -90,7 +90,7 @@ class SourceService:
             raise
 
     def register(self, command: CreateFromSource) -> Asset:
-        """Register a recording to be fetched; raises `DomainError` URL_NOT_ALLOWED or IDEMPOTENCY_MISMATCH."""
+        """Register a recording to be fetched; `DomainError` URL_NOT_ALLOWED, IDEMPOTENCY_MISMATCH or ASSET_DELETED."""
         if isinstance(command, CreateFromUrl):
             target_of(command.url, self.policy)
         declared = CreateAsset(

@@ -62,7 +62,7 @@ class UploadService:
         Raises
         ------
         DomainError
-            PARAMETER_INVALID if it is too large, IDEMPOTENCY_MISMATCH.
+            PARAMETER_INVALID if it is too large, IDEMPOTENCY_MISMATCH, ASSET_DELETED.
         """
         if command.size_bytes > MAX_UPLOAD_BYTES:
             raise DomainError(DomainErrorCode.PARAMETER_INVALID, f"larger than {MAX_UPLOAD_BYTES} bytes")

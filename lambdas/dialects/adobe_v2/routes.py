@@ -107,7 +107,6 @@ def _add_enhancements(app: APIGatewayRestResolver, services: Services) -> None:
     def get_enhancement(id: EnhancementId) -> Response[AdobeV2SpeechEnhancement]:  # noqa: A002 - see above
         client = client_of(app)
         job = services().enhancements.show(client.id, resource_id(id))
-        services().assets.show(client.id, job.asset_id)  # whoever has deleted an asset finds nothing of it any more
         url = services().downloads.url(client.id, job.id) if job.status is JobStatus.SUCCEEDED else None
         return _json(HTTPStatus.OK, translate.from_job(job, output_url=url))
 

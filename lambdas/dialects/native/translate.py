@@ -78,6 +78,8 @@ JOB_STATUS: Mapping[JobStatus, str] = MappingProxyType(
     }
 )
 
+_KEY_OF_DELETED = "What this key made has been deleted: use another key"
+
 ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
     {
         DomainErrorCode.API_KEY_MISSING: (HTTPStatus.UNAUTHORIZED, "A token or an API key is needed"),
@@ -105,7 +107,8 @@ ERRORS: Mapping[DomainErrorCode, tuple[HTTPStatus, str]] = MappingProxyType(
             HTTPStatus.CONFLICT,
             "The enhancement has not ended: cancel it first",
         ),
-        DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, "What this key made has been deleted: use another key"),
+        DomainErrorCode.ENHANCEMENT_DELETED: (HTTPStatus.GONE, _KEY_OF_DELETED),
+        DomainErrorCode.ASSET_DELETED: (HTTPStatus.GONE, _KEY_OF_DELETED),
         DomainErrorCode.WEBHOOK_DISABLED: (HTTPStatus.CONFLICT, "The webhook is disabled"),
         DomainErrorCode.CONFLICT: (HTTPStatus.CONFLICT, "The resource has changed meanwhile"),
         DomainErrorCode.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is not available for the moment"),

@@ -1,16 +1,19 @@
 """Deleting an asset: at once for the client, thoroughly for everybody else, and as often as one likes."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from lambdas.core.assets import Asset, wet_prefix_of
 from lambdas.core.errors import DomainError, DomainErrorCode, TransientError
+from lambdas.core.idempotency import IdempotencyKey
 from lambdas.core.jobs import Job, JobStatus, output_key_of
 from lambdas.core.services.assets import CreateAsset
 from lambdas.core.services.deletion import LATE_WRITERS
+from lambdas.core.services.failures import classify
 from lambdas.core.services.housekeeping import AT_MOST
-from tests.unit.world import World, ref_of
+from tests.unit.world import World, an_upload, ref_of
 
 BESIDE = ("", ".report.json", ".spectrogram.png", ".waveform.png", ".peaks.json")
 
@@ -60,6 +63,8 @@ def test_it_is_gone_for_the_client_from_the_answer_on(world: World, asset: Asset
     for ask in (
         lambda: world.assets.show(asset.client_id, asset.id),
         lambda: world.downloads.url(asset.client_id, job.id),
+        lambda: world.enhancements.show(asset.client_id, job.id, asset_id=asset.id),
+        lambda: world.listing.view(asset.client_id, job.id),
         lambda: world.queued_job(asset.client_id, asset=asset),
     ):
         with pytest.raises(DomainError) as refusal:
@@ -78,6 +83,35 @@ def test_running_and_queued_jobs_are_cancelled_and_told_of(world: World, asset: 
     client = world.clients.get(asset.client_id)
     assert client is not None
     assert (dict(client.leases), client.queued) == ({}, 0)
+
+
+@pytest.mark.parametrize("error", ["DomainError", "cancelled", "VerificationError", "engine_failed"])
+def test_whatever_its_job_fails_of_meanwhile_it_counts_as_cancelled(world: World, asset: Asset, error: str) -> None:
+    job = world.queued_job(asset.client_id, asset=asset)
+    world.admission.admit([asset.client_id])
+    world.deletion.delete(asset.client_id, asset.id)
+    with pytest.raises(DomainError):
+        world.dispatch.dispatch(ref_of(job), "token")
+    assert world.execution.fail(ref_of(job), classify(error, "")) is JobStatus.CANCELLED
+    world.execution.notify(ref_of(job))
+    erase(world)
+    assert [outcome.status for outcome in world.outcome_queue.told] == ["cancelled"]
+
+
+def test_the_key_that_made_it_stays_used(world: World, asset: Asset) -> None:
+    def made_by(sha256: str = "1") -> Asset:
+        key = IdempotencyKey(asset.client_id, "asset", "k", sha256)
+        return world.assets.create(replace(an_upload(asset.client_id), idempotency=key)).asset
+
+    world.deletion.delete(asset.client_id, made_by().id)
+    for _ in range(3):
+        for sha256, code in (("1", DomainErrorCode.ASSET_DELETED), ("2", DomainErrorCode.IDEMPOTENCY_MISMATCH)):
+            with pytest.raises(DomainError) as refusal:
+                made_by(sha256)
+            assert refusal.value.code is code
+        erase(world)
+        world.clock.advance(LATE_WRITERS.total_seconds() + 1)
+    assert world.asset_store.erasing_due(world.clock.now()) == []
 
 
 def test_what_a_late_worker_or_upload_writes_goes_too(world: World, asset: Asset) -> None:

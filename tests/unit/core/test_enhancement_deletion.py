@@ -190,7 +190,9 @@ def test_a_used_key_makes_no_recording_either(world: World, asset: Asset, whole:
             is DomainErrorCode.ENHANCEMENT_DELETED
         )
         world.clock.advance(LATE_WRITERS.total_seconds() + 1)
-    assert world.asset_store.get(asset.client_id, made.asset.asset.id) is None
+    left = world.asset_store.get(asset.client_id, made.asset.asset.id)
+    assert left is not None
+    assert (left.is_deleted, left.filename) == (True, "")
 
 
 def test_a_batch_shows_it_as_deleted_also_when_it_is_sent_again(world: World, asset: Asset) -> None:
