@@ -31,6 +31,14 @@ OUTCOME_GRACE_S = 120
 INVOCATION_TIMEOUT_S = 3600
 """SageMaker's own limit for one asynchronous invocation."""
 
+ORDER_LIFETIME_S = GPU_START_LIMIT_S + 2 * INVOCATION_TIMEOUT_S
+"""How long SageMaker keeps an order that no instance takes: longer than any that is waited for.
+
+A job waits for a GPU to start, and then behind a lane that works: admission lets in twice what all instances work on at
+a time, so one that runs alone of two has three rounds before it, of forty minutes at most (``limit_s`` of the lane).
+SageMaker's own six hours would keep orders that were given up in its backlog, and wake a GPU for them.
+"""
+
 CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
