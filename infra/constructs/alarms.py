@@ -26,6 +26,8 @@ _NO_CAPACITY_MINUTES = 20
 _GPU_UP_HOURS = 6
 _LATE_DELIVERY_S = 30 * 60
 """A message is delayed for a quarter of an hour at most; whatever is older waits for somebody to take it."""
+_LATE_OUTCOME_S = 5 * 60
+"""What was received three times, three minutes apart, SQS counts no more as the oldest."""
 _SERVER_ERROR_RATE = 0.01
 _LATENCY_P95_MS = 3000
 
@@ -68,6 +70,11 @@ class Alarms(Construct):
         """Tell when webhooks are due that nobody sends."""
         metric = queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES)
         self._add("LateDeliveries", "A webhook has been due for a quarter of an hour", metric, _LATE_DELIVERY_S)
+
+    def watch_outcomes(self, queue: sqs.IQueue) -> None:
+        """Tell when ends of jobs wait to be announced: they are tried for two days before they are dead letters."""
+        metric = queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES)
+        self._add("LateOutcomes", "The end of a job has waited for five minutes", metric, _LATE_OUTCOME_S)
 
     def watch_api(self, api: apigateway.RestApi) -> None:
         """Tell when clients get server errors or wait."""

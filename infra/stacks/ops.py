@@ -24,6 +24,7 @@ class OpsStack(BaseStack):
         alarms = Alarms(self, "Alarms", config)
         alarms.watch_dead_letters(engine.dead_letters)
         alarms.watch_queue(engine.admit_queue)
+        alarms.watch_outcomes(engine.queues.outcome)
         alarms.watch_deliveries(engine.webhooks.queue)
         alarms.watch_api(api.api)
         alarms.watch_jobs()
