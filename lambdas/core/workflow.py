@@ -190,7 +190,8 @@ class Step:
     Attributes
     ----------
     result_key
-        None: the answer is not kept. `WHOLE_STATE`: it takes the place of the state document.
+        Where the answer is kept, below what is there already: a name, or names joined by dots. None: it is not kept.
+        `WHOLE_STATE`: it takes the place of the state document.
     payload
         JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
         ``ProbeOrder`` and knows nothing of steps).
@@ -316,11 +317,12 @@ FAN_OUT = Machine(
     timeout_s=FAN_OUT_TIMEOUT_S,
     steps=(
         # The input is {"order": a work order with parts}; the execution is named after the inference.
-        # What a part answers is not looked at: one that is missing, or a file that is to blame, shows in the assembly.
+        # What a part answers only tells what it cost: one that is missing, or a file that is to blame, shows in the
+        # assembly. It joins the order, so that a container that knows nothing of it reads the order as ever.
         Step(
             "Parts",
             FunctionName.ENHANCE_CPU,
-            None,
+            "order.part_results",
             next="Assemble",
             each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
             timeout_s=CPU_INVOCATION_TIMEOUT_S,
