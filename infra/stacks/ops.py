@@ -8,6 +8,7 @@ from infra.constructs.budget import add_budget
 from infra.constructs.dashboard import add_dashboard
 from infra.constructs.publish import publish
 from infra.outputs import Output
+from infra.routes import creating_routes
 from infra.stacks.api import ApiStack
 from infra.stacks.base import DEPLOYMENT_TAG, BaseStack
 from infra.stacks.data import DataStack
@@ -27,6 +28,7 @@ class OpsStack(BaseStack):
         alarms.watch_outcomes(engine.queues.outcome)
         alarms.watch_deliveries(engine.webhooks.queue)
         alarms.watch_api(api.api)
+        alarms.watch_creating(api.api, creating_routes())
         alarms.watch_jobs()
         alarms.watch_functions((*engine.watched, api.token, api.docs))
         alarms.watch_throttles((*engine.watched, api.token, api.docs, *api.dialects), data.table)
