@@ -10,6 +10,9 @@ FALLBACK_FUNCTION: Final = FALLBACK.function
 """Answers every path that no dialect owns."""
 
 
+_COLLECTIONS: Final = frozenset({"assets", "speech_enhancements", "speech-enhancements", "enhancements", "runs"})
+
+
 @dataclass(frozen=True)
 class ApiRoute:
     """One method on one path template, and the function that answers it."""
@@ -38,6 +41,13 @@ def api_routes() -> tuple[ApiRoute, ...]:
     """Return every route of every dialect."""
     return tuple(
         ApiRoute(route.method, route.path, dialect.function) for dialect in DIALECTS for route in dialect.routes()
+    )
+
+
+def creating_routes() -> tuple[ApiRoute, ...]:
+    """Return the routes that clients make recordings and enhancements with: the most work, and none ever waits."""
+    return tuple(
+        route for route in api_routes() if route.method == "POST" and route.path.rpartition("/")[2] in _COLLECTIONS
     )
 
 

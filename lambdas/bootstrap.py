@@ -56,7 +56,7 @@ from lambdas.adapters.aws.webhooks import DynamoDeliveryStore, DynamoWebhookStor
 from lambdas.adapters.caching import CachingClientRegistry
 from lambdas.adapters.egress import Egress
 from lambdas.adapters.system import RandomIds, SystemClock
-from lambdas.core.costs import busy_usd_per_s
+from lambdas.core.costs import Hardware, busy_usd_per_s
 from lambdas.core.egress import EgressPolicy
 from lambdas.core.ports import ComputeBackend, Warmth
 from lambdas.core.retention import Retention
@@ -561,10 +561,15 @@ def _outcomes(settings: Settings, queue_url: str, telemetry: Telemetry | None = 
 
 def _telemetry(settings: Settings) -> EmfTelemetry:
     """Only the steps of an execution know of work done, and so of its price."""
-    kind, concurrency = "", 1
-    if isinstance(settings, JobStepsSettings):
-        kind, concurrency = settings.gpu_instance_type, settings.gpu_concurrency
-    return EmfTelemetry(settings.stage, busy_usd_per_s(gpu_instance_type=kind, gpu_concurrency=concurrency))
+    if not isinstance(settings, JobStepsSettings):
+        return EmfTelemetry(settings.stage)
+    hardware = Hardware(
+        gpu_instance_type=settings.gpu_instance_type,
+        gpu_concurrency=settings.gpu_concurrency,
+        cpu_memory_mib=settings.cpu_memory_mib,
+        cpu_is_arm=settings.cpu_architecture == "arm64",
+    )
+    return EmfTelemetry(settings.stage, busy_usd_per_s(hardware))
 
 
 def _cancelling(

@@ -102,7 +102,9 @@ class JobStepsSettings(Settings):
     outcome_queue_url: str
     gpu_instance_type: str = ""
     gpu_concurrency: int = 1
-    """What the GPU lane runs on, for the metric of costs."""
+    cpu_memory_mib: int
+    cpu_architecture: Literal["x86_64", "arm64"]
+    """What the lanes run on, for the metric of costs."""
 
 
 class DispatchSettings(Settings):

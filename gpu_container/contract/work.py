@@ -106,6 +106,30 @@ class ProbeFailure(Document):
     message: str
 
 
+class WorkFailure(Document):
+    """An attempt that ended without a result; ``retryable`` is false where the client's bytes are to blame."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["failed"] = "failed"
+    job_id: str
+    attempt: int
+    error_code: ErrorCode
+    message: str
+    retryable: bool
+
+
+class PartResult(Document):
+    """The part's wet track is kept; ``network_inferences`` is 0 where it was kept already."""
+
+    schema_version: SchemaVersion = SCHEMA_VERSION
+    outcome: Literal["ok"] = "ok"
+    job_id: str
+    attempt: int
+    number: int
+    seconds: float
+    network_inferences: int = 0
+
+
 class WorkOrder(Document):
     """Everything a worker needs for one attempt at one enhancement.
 
@@ -113,7 +137,8 @@ class WorkOrder(Document):
     fully enhanced signal of this input, model and dereverberation is kept: taken from there if it is there, else put
     there, so that every further strength runs no network. The report and the pictures go beside ``output``.
 
-    With ``parts`` the wet track lies there in parts, made by as many `PartOrder`, and is taken from them.
+    With ``parts`` the wet track lies there in parts, made by as many `PartOrder`, and is taken from them;
+    ``part_results`` is what these answered, which tells what they cost.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -131,6 +156,7 @@ class WorkOrder(Document):
     report: ReportLevel = ReportLevel.NONE
     wet: ObjectRef | None = None
     parts: tuple[Part, ...] = ()
+    part_results: tuple[PartResult | WorkFailure, ...] = ()
     task_token: str | None = None
     progress: ProgressKey | None = None
 
@@ -143,22 +169,11 @@ class PartOrder(Document):
     part: Part
 
 
-class PartResult(Document):
-    """The part's wet track is kept; ``network_inferences`` is 0 where it was kept already."""
-
-    schema_version: SchemaVersion = SCHEMA_VERSION
-    outcome: Literal["ok"] = "ok"
-    job_id: str
-    attempt: int
-    number: int
-    seconds: float
-    network_inferences: int = 0
-
-
 class WorkResult(Document):
     """A finished attempt; ``complete`` holds it against the probe's facts and a HEAD of the output.
 
     ``sha256`` is S3's own checksum in hexadecimal: of the object, or the composite one where it went in parts.
+    ``seconds`` is this worker's time; ``parts_seconds`` what others spent on the order's parts.
     """
 
     schema_version: SchemaVersion = SCHEMA_VERSION
@@ -174,21 +189,10 @@ class WorkResult(Document):
     model: str
     seconds: float
     real_time_factor: float
+    parts_seconds: float = 0.0
     network_inferences: int = 0
     warnings: tuple[str, ...] = ()
     report: ObjectRef | None = None
     spectrogram: ObjectRef | None = None
     waveform: ObjectRef | None = None
     peaks: ObjectRef | None = None
-
-
-class WorkFailure(Document):
-    """An attempt that ended without a result; ``retryable`` is false where the client's bytes are to blame."""
-
-    schema_version: SchemaVersion = SCHEMA_VERSION
-    outcome: Literal["failed"] = "failed"
-    job_id: str
-    attempt: int
-    error_code: ErrorCode
-    message: str
-    retryable: bool

@@ -346,6 +346,7 @@ class _Attempt(_Steps):
             model=self.order.model,
             seconds=round(time.monotonic() - self.started, 3),
             real_time_factor=report.real_time_factor,
+            parts_seconds=round(sum(_seconds_of(part) for part in self.order.part_results), 3),
             network_inferences=report.network_inferences,
             warnings=tuple(warning.message for warning in report.warnings),
             **extras,
@@ -364,6 +365,10 @@ def part_ref(order: WorkOrder, part: Part) -> ObjectRef:
         raise ValueError("an order in parts needs a place for its wet track")
     end = "end" if part.end_s is None else part.end_s
     return ObjectRef(bucket=order.wet.bucket, key=f"{order.wet.key}.parts/{part.start_s}-{end}")
+
+
+def _seconds_of(part: PartResult | WorkFailure) -> float:
+    return part.seconds if isinstance(part, PartResult) else 0.0
 
 
 def _json(document: object) -> bytes:

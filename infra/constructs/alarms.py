@@ -1,5 +1,6 @@
 """What wakes somebody: each alarm says what it means and goes to one topic."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from aws_cdk import Duration
@@ -18,6 +19,7 @@ from infra.config import Config
 from infra.constructs.endpoint_scaling import VARIANT, endpoint_metric
 from infra.constructs.functions import ServiceFunction
 from infra.constructs.metrics import service_metric
+from infra.routes import ApiRoute
 from lambdas.core.metrics import Metric
 
 _FIVE_MINUTES = Duration.minutes(5)
@@ -26,6 +28,8 @@ _NO_CAPACITY_MINUTES = 20
 _GPU_UP_HOURS = 6
 _LATE_DELIVERY_S = 30 * 60
 """A message is delayed for a quarter of an hour at most; whatever is older waits for somebody to take it."""
+_LATE_OUTCOME_S = 5 * 60
+"""What was received three times, three minutes apart, SQS counts no more as the oldest."""
 _SERVER_ERROR_RATE = 0.01
 _LATENCY_P95_MS = 3000
 
@@ -69,12 +73,44 @@ class Alarms(Construct):
         metric = queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES)
         self._add("LateDeliveries", "A webhook has been due for a quarter of an hour", metric, _LATE_DELIVERY_S)
 
+    def watch_outcomes(self, queue: sqs.IQueue) -> None:
+        """Tell when ends of jobs wait to be announced: they are tried for two days before they are dead letters."""
+        metric = queue.metric_approximate_age_of_oldest_message(period=_FIVE_MINUTES)
+        self._add("LateOutcomes", "The end of a job has waited for five minutes", metric, _LATE_OUTCOME_S)
+
     def watch_api(self, api: apigateway.RestApi) -> None:
-        """Tell when clients get server errors or wait."""
+        """Tell when clients get server errors."""
         errors = api.metric_server_error(period=_FIVE_MINUTES, statistic="Average")
         self._add("ServerErrors", "More than 1 % of the answers are server errors", errors, _SERVER_ERROR_RATE)
-        latency = api.metric_latency(period=_FIVE_MINUTES, statistic="p95")
-        self._add("Latency", "One request in twenty takes more than 3 s", latency, _LATENCY_P95_MS, periods=3)
+
+    def watch_creating(self, api: apigateway.RestApi, routes: Iterable[ApiRoute]) -> None:
+        """Tell when clients wait who did not ask to.
+
+        Not the whole API's latency: ``GET …?wait=20`` is held until there is something to say, for twenty seconds if
+        need be, and that is normal use. The gateway counts by method anyway (the stage's ``metrics_enabled``), cold
+        starts and its own time included, which a function could not see of itself.
+        """
+        for route in routes:
+            metric = cloudwatch.Metric(
+                namespace="AWS/ApiGateway",
+                metric_name="Latency",
+                dimensions_map={
+                    "ApiName": api.rest_api_name,
+                    "Stage": self._config.stage,
+                    "Method": route.method,
+                    "Resource": route.path,
+                },
+                statistic="p95",
+                period=_FIVE_MINUTES,
+            )
+            name = "".join(word.capitalize() for word in re.split(r"\W|_", route.path.rpartition("/")[2]))
+            self._add(
+                f"{route.function.value}{name}Latency",
+                f"One {route.method} {route.path} in twenty takes more than 3 s",
+                metric,
+                _LATENCY_P95_MS,
+                periods=3,
+            )
 
     def watch_functions(self, functions: Sequence[ServiceFunction]) -> None:
         """Tell when what keeps jobs moving fails."""

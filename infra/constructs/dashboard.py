@@ -29,7 +29,11 @@ def add_dashboard(
         [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=24)],
         [
             _graph("Requests", api.metric_count(), api.metric_client_error(), api.metric_server_error()),
-            _graph("Latency", api.metric_latency(statistic="p50"), api.metric_latency(statistic="p95")),
+            _graph(
+                "Latency, calls that wait included",
+                api.metric_latency(statistic="p50"),
+                api.metric_latency(statistic="p95"),
+            ),
         ],
         [
             _graph("Jobs", machine.metric_started(), machine.metric_succeeded(), machine.metric_failed()),

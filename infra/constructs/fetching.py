@@ -11,7 +11,7 @@ from infra.config import Config
 from infra.constructs import grants
 from infra.constructs.buckets import INPUT_PREFIX
 from infra.constructs.functions import DEFAULT_TIMEOUT_S, ServiceFunction, Spec, settings_environment
-from infra.constructs.queues import KEPT, dead_letter_queue, message_queue
+from infra.constructs.queues import KEPT, OUTLASTING, dead_letter_queue, message_queue
 from infra.nag import accept_objects, accept_wildcard
 from lambdas.core.sources import FETCH_RECEIVES
 from lambdas.core.workflow import FunctionName
@@ -22,8 +22,6 @@ FETCHES_AT_ONCE = 10
 
 _VISIBILITY_S = FETCH_TIMEOUT_S + 60
 """Only a function that died lets it run out: not the six times that Lambda advises, which would be hours."""
-_FAILURE_RECEIVES = 10
-"""Three minutes between two: a failure waits for another attempt that may still write, and outlives it."""
 
 
 class Fetching(Construct):
@@ -61,7 +59,8 @@ class Fetching(Construct):
             config,
             dead_letters=unheard,
             consumer_timeout_s=DEFAULT_TIMEOUT_S,
-            max_receives=_FAILURE_RECEIVES,
+            # A failure waits for another attempt that may still write, and for room. Lost, it is told after three days.
+            max_receives=OUTLASTING,
         )
         self.dead_letters = (lost, unheard)
         intake.function.add_event_source(

@@ -138,6 +138,8 @@ class JobFunctions:
             outcome_queue_url=stores.queues.outcome.queue_url,
             gpu_instance_type=self._config.gpu_instance_type,
             gpu_concurrency=str(self._config.gpu_concurrency),
+            cpu_memory_mib=str(self._config.cpu_memory_mib),
+            cpu_architecture=self._config.cpu_architecture.value,
         )
         function = self._make(Spec(FunctionName.JOB_STEPS, environment))
         accept_objects(function, stores.audio, OUTPUT_PREFIX)

@@ -14,6 +14,10 @@ ERASE_TIMEOUT_S = 300
 KEPT = Duration.days(14)
 """The longest that SQS offers."""
 _MAX_RECEIVES = 5
+"""Of what the minute's sweep asks for again: who is waited for longer than this is told of by an alarm."""
+OUTLASTING = 1000
+"""Of what nobody asks for again, the most that SQS offers: a receive that finds no room in the account, or no table,
+counts like any other. With three minutes between two that is two days, and leaves twelve among the dead letters."""
 
 
 def dead_letter_queue(
@@ -77,12 +81,20 @@ class JobQueues(Construct):
         super().__init__(scope, name)
         self.dead_letters: list[sqs.Queue] = []
         self.stop = self._make("Stop", config, consumer_timeout_s=DEFAULT_TIMEOUT_S)
-        self.outcome = self._make("Outcome", config, consumer_timeout_s=DEFAULT_TIMEOUT_S)
+        # The row says "told" once its message is here: nobody would send it again.
+        self.outcome = self._make("Outcome", config, consumer_timeout_s=DEFAULT_TIMEOUT_S, max_receives=OUTLASTING)
         self.erase = self._make("Erase", config, consumer_timeout_s=ERASE_TIMEOUT_S)
 
-    def _make(self, name: str, config: Config, *, consumer_timeout_s: int) -> sqs.Queue:
+    def _make(
+        self, name: str, config: Config, *, consumer_timeout_s: int, max_receives: int = _MAX_RECEIVES
+    ) -> sqs.Queue:
         dead_letters = dead_letter_queue(self, f"{name}DeadLetters", config)
         self.dead_letters.append(dead_letters)
         return message_queue(
-            self, f"{name}Queue", config, dead_letters=dead_letters, consumer_timeout_s=consumer_timeout_s
+            self,
+            f"{name}Queue",
+            config,
+            dead_letters=dead_letters,
+            consumer_timeout_s=consumer_timeout_s,
+            max_receives=max_receives,
         )

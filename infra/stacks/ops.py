@@ -8,6 +8,7 @@ from infra.constructs.budget import add_budget
 from infra.constructs.dashboard import add_dashboard
 from infra.constructs.publish import publish
 from infra.outputs import Output
+from infra.routes import creating_routes
 from infra.stacks.api import ApiStack
 from infra.stacks.base import DEPLOYMENT_TAG, BaseStack
 from infra.stacks.data import DataStack
@@ -24,8 +25,10 @@ class OpsStack(BaseStack):
         alarms = Alarms(self, "Alarms", config)
         alarms.watch_dead_letters(engine.dead_letters)
         alarms.watch_queue(engine.admit_queue)
+        alarms.watch_outcomes(engine.queues.outcome)
         alarms.watch_deliveries(engine.webhooks.queue)
         alarms.watch_api(api.api)
+        alarms.watch_creating(api.api, creating_routes())
         alarms.watch_jobs()
         alarms.watch_functions((*engine.watched, api.token, api.docs))
         alarms.watch_throttles((*engine.watched, api.token, api.docs, *api.dialects), data.table)

@@ -43,25 +43,31 @@ class Prices:
 
 PRICES = Prices()
 
-CPU_LANE_MIB = 10_240
-"""Memory of the function of the cpu lane, which also sets how many virtual CPUs it has."""
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the lanes run on, as it was deployed; both of the cpu lane's run in one function."""
+
+    gpu_instance_type: str
+    gpu_concurrency: int
+    cpu_memory_mib: int
+    cpu_is_arm: bool
 
 
-def busy_usd_per_s(
-    *, gpu_instance_type: str, gpu_concurrency: int, prices: Prices = PRICES
-) -> Mapping[Lane, float | None]:
-    """Return what a second of one attempt's work costs on each lane.
+def busy_usd_per_s(hardware: Hardware, prices: Prices = PRICES) -> Mapping[Lane, float | None]:
+    """Return what a second of one worker's time costs on each lane.
 
     An instance that works on several attempts at a time is shared by them; what it costs while it starts or idles is
-    no attempt's and is not in here. None for an instance type whose price is not known, and for the fan-out, whose
-    result knows nothing of what its parts took.
+    no attempt's and is not in here. None for an instance type whose price is not known.
     """
-    per_hour = prices.gpu_instance_usd_per_h.get(gpu_instance_type)
+    per_hour = prices.gpu_instance_usd_per_h.get(hardware.gpu_instance_type)
+    per_gb_s = prices.lambda_arm_usd_per_gb_s if hardware.cpu_is_arm else prices.lambda_x86_usd_per_gb_s
+    function = per_gb_s * hardware.cpu_memory_mib / MIB_PER_GB
     return MappingProxyType(
         {
-            Lane.GPU: None if per_hour is None else per_hour / SECONDS_PER_HOUR / gpu_concurrency,
-            Lane.CPU: prices.lambda_x86_usd_per_gb_s * CPU_LANE_MIB / MIB_PER_GB,
-            Lane.CPU_FAN_OUT: None,
+            Lane.GPU: None if per_hour is None else per_hour / SECONDS_PER_HOUR / hardware.gpu_concurrency,
+            Lane.CPU: function,
+            Lane.CPU_FAN_OUT: function,
         }
     )
 

@@ -78,7 +78,8 @@ class Route:
 
 ROUTES = (Route(Lane.GPU, only_warm=True), Route(Lane.CPU), Route(Lane.CPU_FAN_OUT), Route(Lane.GPU))
 """In this order: a GPU that runs is paid for already; a function starts at once and costs least, and so do several;
-waking a GPU takes minutes and costs as much as some thirty hours of audio on functions: it is for what they cannot."""
+waking a GPU takes minutes and costs as much as some thirty hours of audio on functions: it is for what they cannot,
+however much waits (``docs/adr/0029-left-out.md``)."""
 
 MAX_PARTS = 40
 """All of them travel with the order; a longer file has longer parts."""

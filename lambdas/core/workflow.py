@@ -31,6 +31,14 @@ OUTCOME_GRACE_S = 120
 INVOCATION_TIMEOUT_S = 3600
 """SageMaker's own limit for one asynchronous invocation."""
 
+ORDER_LIFETIME_S = GPU_START_LIMIT_S + 2 * INVOCATION_TIMEOUT_S
+"""How long SageMaker keeps an order that no instance takes: longer than any that is waited for.
+
+A job waits for a GPU to start, and then behind a lane that works: admission lets in twice what all instances work on at
+a time, so one that runs alone of two has three rounds before it, of forty minutes at most (``limit_s`` of the lane).
+SageMaker's own six hours would keep orders that were given up in its backlog, and wake a GPU for them.
+"""
+
 CPU_INVOCATION_TIMEOUT_S = 900
 """Lambda's own limit."""
 
@@ -182,7 +190,8 @@ class Step:
     Attributes
     ----------
     result_key
-        None: the answer is not kept. `WHOLE_STATE`: it takes the place of the state document.
+        Where the answer is kept, below what is there already: a name, or names joined by dots. None: it is not kept.
+        `WHOLE_STATE`: it takes the place of the state document.
     payload
         JSONPath of what the function gets as ``state``; None sends the state itself, bare (the probe takes a
         ``ProbeOrder`` and knows nothing of steps).
@@ -308,11 +317,12 @@ FAN_OUT = Machine(
     timeout_s=FAN_OUT_TIMEOUT_S,
     steps=(
         # The input is {"order": a work order with parts}; the execution is named after the inference.
-        # What a part answers is not looked at: one that is missing, or a file that is to blame, shows in the assembly.
+        # What a part answers only tells what it cost: one that is missing, or a file that is to blame, shows in the
+        # assembly. It joins the order, so that a container that knows nothing of it reads the order as ever.
         Step(
             "Parts",
             FunctionName.ENHANCE_CPU,
-            None,
+            "order.part_results",
             next="Assemble",
             each=Each("$.order.parts", MappingProxyType({"order": "$.order", "part": ITEM})),
             timeout_s=CPU_INVOCATION_TIMEOUT_S,

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from lambdas.core.metrics import NAMESPACE, Metric
 from tests.infra.templates import Assembly
 
@@ -20,9 +22,58 @@ def test_every_dead_letter_queue_is_watched(aws: Assembly) -> None:
 
 def test_every_alarm_of_the_ops_stack_publishes(aws: Assembly) -> None:
     alarms = {name: a for name, a in aws.of_type("AWS::CloudWatch::Alarm").items() if name.startswith("ops/")}
-    assert len(alarms) >= 12
+    assert alarms
     for name, alarm in alarms.items():
         assert "AlarmsTopic" in json.dumps(alarm["Properties"]["AlarmActions"]), name
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric", "dimensions", "threshold"),
+    [
+        ("QueuesOutcomeDeadLetters", "ApproximateNumberOfMessagesVisible", {"QueueName"}, 0),
+        ("OldestQueued", "ApproximateAgeOfOldestMessage", {"QueueName"}, 15 * 60),
+        ("OldestJob", Metric.OLDEST_QUEUED, {"stage"}, 15 * 60),
+        ("LateOutcomes", "ApproximateAgeOfOldestMessage", {"QueueName"}, 5 * 60),
+        ("NoGpu", "HasBacklogWithoutCapacity", {"EndpointName"}, 0),
+        ("GpuUpForHours", "CPUUtilization", {"EndpointName", "VariantName"}, 0),
+        ("Recovered", Metric.RECOVERED, {"stage"}, 0),
+        ("FailedByUs", Metric.FAILED_BY_US, {"stage"}, 0),
+        ("ServerErrors", "5XXError", {"ApiName"}, 0.01),
+        ("SlotLeak", Metric.LEAKED_SLOTS, {"stage"}, 0),
+        ("AdmitThrottled", "Throttles", {"FunctionName"}, 0),
+        ("TableWriteThrottled", "WriteThrottleEvents", {"TableName"}, 0),
+        ("EnhancementFailed", "ExecutionsFailed", {"StateMachineArn"}, 0),
+        ("NativeApiEnhancementsLatency", "Latency", {"ApiName", "Stage", "Method", "Resource"}, 3000),
+    ],
+)
+def test_what_wakes_somebody(aws: Assembly, alarm: str, metric: str, dimensions: set[str], threshold: float) -> None:
+    found = aws.one("AWS::CloudWatch::Alarm", f"ops/Alarms{alarm}")
+    assert found["MetricName"] == metric
+    assert {one["Name"] for one in found["Dimensions"]} == dimensions
+    assert (found["Threshold"], found["ComparisonOperator"]) == (threshold, "GreaterThanThreshold")
+
+
+def test_calls_that_wait_because_they_asked_to_wake_nobody(aws: Assembly) -> None:
+    """``GET /v1/enhancements/{id}?wait=20`` is held for up to twenty seconds: the API's own latency counts that."""
+    slow = {name: alarm for name, alarm in _alarms(aws).items() if alarm.get("MetricName") == "Latency"}
+    watched = {frozenset((one["Name"], one["Value"]) for one in alarm["Dimensions"]) for alarm in slow.values()}
+    (stage,) = aws.one("AWS::ApiGateway::Stage")["MethodSettings"]
+    assert stage["MetricsEnabled"] is True, "else the gateway counts by method nothing at all"
+    assert watched == {
+        frozenset({"ApiName": "Cleartake dev", "Stage": "dev", "Method": "POST", "Resource": path}.items())
+        for path in (
+            "/audio_services/v1/assets",
+            "/audio_services/v1/assets/{asset_id}/speech_enhancements",
+            "/v2/assets",
+            "/v2/speech-enhancements",
+            "/v1/assets",
+            "/v1/enhancements",
+            "/v1/runs",
+        )
+    }
+    assert {(a["ExtendedStatistic"], a["Threshold"], a["EvaluationPeriods"]) for a in slow.values()} == {
+        ("p95", 3000, 3)
+    }
 
 
 def test_alarms_may_publish_over_tls_only(aws: Assembly) -> None:

@@ -30,6 +30,7 @@ def test_a_failure_outlives_another_attempt_that_may_still_write(aws: Assembly) 
     failures = aws.one("AWS::SQS::Queue", "FetchingFailureQueue")
     last_s = (failures["RedrivePolicy"]["maxReceiveCount"] - 1) * failures["VisibilityTimeout"]
     assert last_s > ATTEMPT_LIVES.total_seconds() > FETCH_TIMEOUT_S
+    assert last_s > 2 * 86_400, "and a day without room in the account"
 
 
 def test_it_knows_no_table_and_calls_the_machine_itself_on_one_machine_only(aws: Assembly, local: Assembly) -> None:

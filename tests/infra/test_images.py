@@ -125,7 +125,7 @@ class TestBuiltInTheAccount:
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    context = {"cpuArchitecture": "arm64", "modelsMirror": "s3://our-files/models/cleartake/"}
+    context = {"cpuArchitecture": "arm64", "cpuMemoryMib": "3008", "modelsMirror": "s3://our-files/models/cleartake/"}
     return engine(tmp_path_factory.mktemp("arm"), **context)[0]
 
 
@@ -137,6 +137,14 @@ class TestOtherProcessorAndMirror:
         assert {tuple(function["Architectures"]) for function in images} == {("arm64",)}
         tags = {build["Tag"].rsplit("-", 1)[0] for build in of_type(resources, "Custom::CleartakeImage")}
         assert tags == {"cpu-arm64", "gpu-x86_64"}
+
+    def test_the_metric_of_costs_knows_the_function_that_there_is(self, resources: dict[str, Any]) -> None:
+        functions = {
+            f["Description"].split()[-1]: f for f in of_type(resources, "AWS::Lambda::Function") if "Description" in f
+        }
+        function, told = functions["EnhanceCpu"], functions["JobSteps"]["Environment"]["Variables"]
+        assert (function["MemorySize"], function["Architectures"]) == (3008, ["arm64"])
+        assert (told["CLEARTAKE_CPU_MEMORY_MIB"], told["CLEARTAKE_CPU_ARCHITECTURE"]) == ("3008", "arm64")
 
     def test_the_build_reads_the_mirror_and_nothing_beside_it(self, resources: dict[str, Any]) -> None:
         for project in of_type(resources, "AWS::CodeBuild::Project"):

@@ -1,5 +1,7 @@
 """Webhooks wait for days, give up in sight of somebody, and call this machine only on this machine."""
 
+import json
+
 from lambdas.adapters.egress import POST_TIMEOUT_S
 from lambdas.core.services.deliveries import LEASE
 from lambdas.core.webhooks import RETRY_DELAYS_S
@@ -14,6 +16,23 @@ def the_queue(assembly: Assembly) -> Resource:
 def test_deliveries_are_kept_longer_than_they_are_tried(aws: Assembly) -> None:
     """Those too that an earlier release left hidden for their whole wait."""
     assert the_queue(aws)["MessageRetentionPeriod"] > 2 * sum(RETRY_DELAYS_S)
+
+
+def test_an_end_outlasts_two_days_without_room_and_is_kept_for_longer(aws: Assembly) -> None:
+    """A throttled receive counts; the row says "told" already, so that nobody sends an end again."""
+    outcomes = aws.one("AWS::SQS::Queue", "QueuesOutcomeQueue")
+    dead = aws.one("AWS::SQS::Queue", "QueuesOutcomeDeadLetters")
+    tried_s = (outcomes["RedrivePolicy"]["maxReceiveCount"] - 1) * outcomes["VisibilityTimeout"]
+    assert tried_s > 2 * 86_400
+    # Among the dead letters the clock runs on that started when it was sent.
+    assert min(outcomes["MessageRetentionPeriod"], dead["MessageRetentionPeriod"]) - tried_s > 7 * 86_400
+
+
+def test_an_end_that_nobody_announces_is_an_alarm_before_the_queue_stops_counting_it(aws: Assembly) -> None:
+    alarm = aws.one("AWS::CloudWatch::Alarm", "LateOutcomes")
+    assert alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
+    assert "QueuesOutcomeQueue" in json.dumps(alarm["Dimensions"])
+    assert alarm["Threshold"] < 2 * aws.one("AWS::SQS::Queue", "QueuesOutcomeQueue")["VisibilityTimeout"]
 
 
 def test_an_attempt_ends_before_anybody_makes_the_next_one(aws: Assembly) -> None:

@@ -87,7 +87,8 @@ def test_a_part_is_an_execution_of_its_own_and_all_must_end_well() -> None:
     }
 
 
-def test_an_assembly_gets_its_order_bare_and_answers_alone() -> None:
+def test_an_assembly_gets_its_order_bare_with_what_its_parts_answered_and_answers_alone() -> None:
+    assert to_asl(FAN_OUT)["States"]["Parts"]["ResultPath"] == "$.order.part_results"
     assemble = to_asl(FAN_OUT)["States"]["Assemble"]
     assert (assemble["InputPath"], assemble["ResultPath"]) == ("$.order", "$")
 

@@ -127,6 +127,8 @@ class Cloud:
             "ENDPOINT_NAME": "enhance",
             "GPU_INSTANCE_TYPE": "ml.g4dn.xlarge",
             "GPU_CONCURRENCY": "2",
+            "CPU_MEMORY_MIB": "3008",
+            "CPU_ARCHITECTURE": "arm64",
             "CPU_FUNCTION": "enhance-cpu",
             "FAN_OUT_MACHINE_ARN": self.fan_out_arn,
             "SPEEDS": json.dumps({"gpu": FREE}),
@@ -261,7 +263,7 @@ class Cloud:
             if step.result_key == WHOLE_STATE:
                 state = answer
             elif step.result_key:
-                state = {**state, step.result_key: answer}
+                state = _kept(state, step.result_key, answer)
             name = step.branches.get(answer.get("outcome", ""), step.next) if isinstance(answer, dict) else step.next
         return state
 
@@ -472,6 +474,12 @@ def _events(each: Each, state: dict[str, Any]) -> list[dict[str, Any]]:
         {name: item if path == ITEM else _at(path, state) for name, path in each.payload.items()}
         for item in _at(each.items, state)
     ]
+
+
+def _kept(state: dict[str, Any], key: str, answer: Any) -> dict[str, Any]:
+    """Return the state with an answer in it, as ``ResultPath`` puts it there."""
+    name, _, rest = key.partition(".")
+    return {**state, name: _kept(state.get(name, {}), rest, answer) if rest else answer}
 
 
 def _at(path: str, state: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from gpu_container.contract import (
     AudioFacts,
     ErrorCode,
     ObjectRef,
+    PartResult,
     ProbeFailure,
     ProbeOrder,
     ProbeResult,
@@ -60,6 +61,7 @@ def pretend_work(order: WorkOrder) -> WorkResult | WorkFailure:
         model=order.model,
         seconds=0.1,
         real_time_factor=0.01,
+        parts_seconds=sum(part.seconds for part in order.part_results if isinstance(part, PartResult)),
     )
 
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
+from gpu_container.contract import ProbeResult
 from lambdas.core.errors import TransientError
 from lambdas.core.metrics import NAMESPACE, Dimension, Metric
 from lambdas.core.services.housekeeping import HousekeepingService
-from tests.integration.cloud import Cloud
+from tests.integration.cloud import FREE, Cloud
 from tests.integration.conftest import FACTS, POISON
 from tests.integration.test_flow import ASSETS, enhance, upload
+
+ARM_USD_PER_S = 0.0000133334 * 3008 / 1024
+"""Of the functions of `Cloud`."""
 
 Counted = dict[str, dict[tuple[str, ...], list[float]]]
 
@@ -39,6 +43,37 @@ def test_a_finished_job_is_counted_once_with_its_wait_sound_speed_and_price(
     # 0.7364 $/h for an instance that works on two at a time.
     expected_usd = 0.7364 / 2 * 0.1 / FACTS.duration_s
     assert counted[Metric.USD_PER_AUDIO_HOUR][by_lane] == [pytest.approx(expected_usd)]
+
+
+def test_a_function_is_priced_by_its_memory_and_processor(
+    cloud: Cloud, caller: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEARTAKE_SPEEDS", json.dumps({"cpu": FREE}))
+    enhance(cloud, caller, upload(cloud, caller))
+    cloud.drain()
+    counted = _counted(capsys)
+    by_lane = ("lane=cpu", "stage=dev")
+    expected_usd = ARM_USD_PER_S * 0.1 / FACTS.duration_s * 3600
+    assert counted[Metric.USD_PER_AUDIO_HOUR] == {by_lane: [pytest.approx(expected_usd)]}
+
+
+def test_a_recording_in_parts_costs_what_all_its_functions_did(
+    cloud: Cloud, caller: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = FACTS.model_copy(update={"frames": 3600 * FACTS.rate_hz, "duration_s": 3600.0})
+    work = cloud.work
+    cloud.probe = lambda _order: ProbeResult(facts=hour).model_dump(mode="json")
+    cloud.work = lambda order: work(order).model_copy(update={"facts": hour})
+    monkeypatch.setenv(
+        "CLEARTAKE_SPEEDS", json.dumps({"cpu": FREE | {"codecs": 1}, "cpu-fan-out": FREE | {"part_s": 900}})
+    )
+    enhance(cloud, caller, upload(cloud, caller))
+    cloud.drain()
+    counted = _counted(capsys)
+    by_lane = ("lane=cpu-fan-out", "stage=dev")
+    # A second for each of four parts, and a tenth for putting them together.
+    assert counted[Metric.REAL_TIME_FACTOR] == {by_lane: [pytest.approx(4.1 / 3600)]}
+    assert counted[Metric.USD_PER_AUDIO_HOUR] == {by_lane: [pytest.approx(ARM_USD_PER_S * 4.1)]}
 
 
 def test_a_file_that_is_to_blame_is_not_our_failure(

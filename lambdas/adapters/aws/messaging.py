@@ -15,7 +15,7 @@ from lambdas.core.assets import Asset
 from lambdas.core.clock import to_text
 from lambdas.core.jobs import Job
 from lambdas.core.ports import Dispatched, JobOutcome
-from lambdas.core.workflow import INVOCATION_TIMEOUT_S
+from lambdas.core.workflow import INVOCATION_TIMEOUT_S, ORDER_LIFETIME_S
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -204,7 +204,10 @@ class SageMakerAsyncBackend:
     work_bucket: str
 
     def dispatch(self, order: WorkOrder, *, inference_id: str) -> Dispatched:
-        """Write the order to the work bucket and point the endpoint at it."""
+        """Write the order to the work bucket and point the endpoint at it.
+
+        One that nobody has begun after `ORDER_LIFETIME_S` leaves the endpoint's queue: its job went elsewhere long ago.
+        """
         key = f"orders/{inference_id}.json"
         with domain_errors():
             self.s3.put_object(
@@ -219,5 +222,6 @@ class SageMakerAsyncBackend:
                 InferenceId=inference_id,
                 ContentType="application/json",
                 InvocationTimeoutSeconds=INVOCATION_TIMEOUT_S,
+                RequestTTLSeconds=ORDER_LIFETIME_S,
             )
         return Dispatched(answer.get("OutputLocation"), answer.get("FailureLocation"))

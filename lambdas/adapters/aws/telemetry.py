@@ -1,7 +1,7 @@
 """Metrics as lines in the log (CloudWatch embedded metric format): no call over the network, nothing that can fail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
@@ -35,26 +35,29 @@ class EmfTelemetry:
     Attributes
     ----------
     usd_per_s
-        What a second of work costs on each lane; None where nobody knows.
+        What a second of work costs on each lane; None, or no entry, where nobody knows.
     """
 
     stage: str
-    usd_per_s: Mapping[Lane, float | None]
+    usd_per_s: Mapping[Lane, float | None] = field(default_factory=dict)
 
     def waited(self, wait_s: float) -> None:
         """Count an admission."""
         self._emit({Metric.QUEUE_WAIT: wait_s})
 
     def processed(self, result: WorkResult, lane: Lane) -> None:
-        """Count sound, speed and cost; a file without a single frame has neither speed nor cost."""
-        audio_s = result.facts.duration_s
+        """Count sound, speed and cost; a file without a single frame has neither speed nor cost.
+
+        Of a recording made in parts all its functions' time counts, as if one had done the work after another.
+        """
+        audio_s, work_s = result.facts.duration_s, result.seconds + result.parts_seconds
         values: dict[Metric, float] = {Metric.AUDIO: audio_s}
-        usd_per_s = self.usd_per_s[lane]
+        usd_per_s = self.usd_per_s.get(lane)
         if audio_s > 0:
-            values[Metric.REAL_TIME_FACTOR] = result.seconds / audio_s
+            values[Metric.REAL_TIME_FACTOR] = work_s / audio_s
             if usd_per_s is not None:
                 values[Metric.USD_PER_AUDIO_HOUR] = usd_per_audio_hour(
-                    usd_per_s=usd_per_s, work_s=result.seconds, audio_s=audio_s
+                    usd_per_s=usd_per_s, work_s=work_s, audio_s=audio_s
                 )
         self._emit(values, lane=lane)
 

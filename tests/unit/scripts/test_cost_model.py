@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import pytest
 
-from lambdas.core.costs import Prices, busy_usd_per_s, usd_per_audio_hour
+from lambdas.core.costs import Hardware, Prices, busy_usd_per_s, usd_per_audio_hour
 from lambdas.core.routing import Lane
 from lambdas.core.workflow import ASSET_INTAKE, ENHANCEMENT, FAN_OUT
 from scripts import cost_model
@@ -106,14 +106,21 @@ def test_transitions_are_counted_from_the_tables_of_steps() -> None:
 
 def test_the_metric_shares_an_instance_between_what_it_works_on() -> None:
     prices = Prices(gpu_instance_usd_per_h=MappingProxyType({"gpu": 3.6}), lambda_x86_usd_per_gb_s=1e-5)
-    usd_per_s = busy_usd_per_s(gpu_instance_type="gpu", gpu_concurrency=4, prices=prices)
-    assert usd_per_s == {
+    hardware = Hardware(gpu_instance_type="gpu", gpu_concurrency=4, cpu_memory_mib=10_240, cpu_is_arm=False)
+    assert busy_usd_per_s(hardware, prices) == {
         Lane.GPU: pytest.approx(0.00025),
         Lane.CPU: pytest.approx(1e-4),
-        Lane.CPU_FAN_OUT: None,
+        Lane.CPU_FAN_OUT: pytest.approx(1e-4),
     }
-    assert busy_usd_per_s(gpu_instance_type="unknown", gpu_concurrency=4, prices=prices)[Lane.GPU] is None
+    assert busy_usd_per_s(replace(hardware, gpu_instance_type="unknown"), prices)[Lane.GPU] is None
     assert usd_per_audio_hour(usd_per_s=1e-4, work_s=60, audio_s=1800) == pytest.approx(0.012)
+
+
+@pytest.mark.parametrize(("memory_mib", "is_arm", "usd_per_s"), [(2048, False, 4e-5), (2048, True, 2e-5)])
+def test_the_metric_has_the_functions_own_memory_and_price(memory_mib: int, is_arm: bool, usd_per_s: float) -> None:
+    hardware = Hardware(gpu_instance_type="gpu", gpu_concurrency=4, cpu_memory_mib=memory_mib, cpu_is_arm=is_arm)
+    priced = busy_usd_per_s(hardware, ROUND.prices)
+    assert priced[Lane.CPU] == priced[Lane.CPU_FAN_OUT] == pytest.approx(usd_per_s)
 
 
 def test_the_printed_table_is_the_documented_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,14 @@ def test_parts_are_kept_beside_one_another_and_taken_up(worker: Worker, whole: W
     assert result.network_inferences == 0
 
 
+def test_the_whole_tells_what_its_parts_took(worker: Worker, whole: WorkOrder) -> None:
+    took = [make(worker, whole, part).model_copy(update={"seconds": 1.5}) for part in PARTS]
+    result = worker.run(whole.model_copy(update={"part_results": tuple(took)}))
+
+    assert isinstance(result, WorkResult)
+    assert (result.parts_seconds, result.seconds < 1.5) == (4.5, True)
+
+
 def test_a_part_that_is_kept_costs_nothing(worker: Worker, whole: WorkOrder, engine: FakeEngine) -> None:
     for expected in (1, 0):
         assert make(worker, whole, PARTS[1]).network_inferences == expected
