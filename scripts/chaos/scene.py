@@ -24,7 +24,8 @@ from scripts.local.paths import Cloud
 
 UNREACHABLE = (BotoCoreError, ClientError)
 GONE_WITHIN_S = 120.0
-POLL_S = 0.4
+POLL_S = 0.1
+"""A quick machine is half way through a file for less than a second."""
 
 _VALUES = TypeDeserializer()
 
@@ -128,7 +129,8 @@ class Scene:
         self.remember()
         process = self._process(name)
         os.kill(process.pid, number)
-        self.wait(f"the end of {name}", lambda: not process.alive, GONE_WITHIN_S)
+        if not self.wait(f"the end of {name}", lambda: not process.alive, GONE_WITHIN_S):
+            raise DrillError(f"{name} did not end of {number.name}")
 
     def up(self) -> None:
         """Do what a person does: ``make up``."""
