@@ -107,7 +107,7 @@ class Api:
         def count(_request: httpx.Request) -> None:
             self.counter[0] += 1
 
-        self.http = httpx.Client(base_url=self.base_url, timeout=30, event_hooks={"request": [count]}, trust_env=False)
+        self.http = httpx.Client(base_url=self.base_url, timeout=70, event_hooks={"request": [count]}, trust_env=False)
         answer = self.token()
         assert answer.status_code == 200, answer.text
         self.headers = {"x-api-key": self.client_id, "Authorization": f"Bearer {answer.json()['access_token']}"}
