@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -157,9 +158,20 @@ def _rows(found: list[Any]) -> Rows:
 
 
 def _all_processes() -> list[tuple[int, int, str]]:
+    """Return the number, the parent's number and the command line of every process."""
+    if Path("/proc/self/stat").exists():
+        return [found for folder in Path("/proc").glob("[0-9]*") if (found := _process_in(folder))]
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True)
     rows = (line.split(None, 2) for line in listed.stdout.splitlines())
     return [(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3]
+
+
+def _process_in(folder: Path) -> tuple[int, int, str] | None:
+    with suppress(OSError):  # it has ended meanwhile
+        parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return int(folder.name), parent, command
+    return None
 
 
 def _descendants(root: int) -> list[tuple[int, str]]:
