@@ -7,6 +7,11 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's affair; all else stays as it is, on CI as Hypothesis sets it there.
+settings.register_profile("cleartake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cleartake")
 
 ALLOWED_SKIPS = Path(__file__).with_name("ALLOWED_SKIPS")
 

@@ -39,6 +39,9 @@ class Breaker:
     """Breaks one thing after the other."""
 
     scene: Scene
+    ask_for_more: Callable[[], None]
+    """Called while there is no job left that a fault could still meet."""
+
     hits: list[Hit] = field(default_factory=list)
     victims: set[str] = field(default_factory=set)
 
@@ -88,15 +91,18 @@ class Breaker:
             order.unlink()
 
     def _moment(self, *, latest_attempt: int) -> list[Job]:
-        """Return the jobs that are half way through a file, when all in hand are in that attempt at most."""
+        """Return new jobs that are half way through a file, when all in hand are in that attempt at most."""
         found: list[Job] = []
 
         def is_there() -> bool:
             jobs = self.scene.jobs()
-            found[:] = [job for job in jobs if self._is_half_way(job)]
+            # An earlier victim's row may say "running" long after its worker is gone: it keeps nothing waiting.
+            fresh = [job for job in jobs if not job.is_terminal and job.id not in self.victims]
+            if jobs and not fresh:
+                self.ask_for_more()
+            found[:] = [job for job in fresh if self._is_half_way(job)]
             # A job that every fault hits fails in the end, and rightly: it has three attempts.
-            is_new = not any(job.id in self.victims for job in found)
-            return bool(found) and is_new and not any(job.attempt > latest_attempt for job in jobs if _is_in_hand(job))
+            return bool(found) and not any(job.attempt > latest_attempt for job in jobs if _is_in_hand(job))
 
         if not self.scene.wait("a job half way through its file", is_there, MOMENT_WITHIN_S):
             raise DrillError("nothing was being worked on: the fault would have hit nobody and proved nothing")

@@ -71,19 +71,18 @@ class Drill:
 
 def drill(cloud: Cloud, plan: Plan, folder: Path, say: Callable[[str], None]) -> Drill:
     """Bring ``cloud`` up, run the drill on it, and stop it again."""
-    rng = random.Random(plan.seed)  # noqa: S311 - a drill that can be repeated
     recordings = clips.plan(folder, jobs=plan.jobs, poison=plan.poison, clients=CLIENTS, seed=plan.seed)
     try:
         launcher.up(cloud, say)
         scene = Scene(cloud, outputs_of(cloud), say)
-        found = _on(scene, plan, recordings, rng)
+        found = _on(scene, plan, recordings)
     finally:
         launcher.down(cloud)
     leftover = account.nothing("processes left over", (str(pid) for pid in scene.survivors()))
     return Drill((*found.lines, leftover), found.hits, found.notes)
 
 
-def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.Random) -> Drill:
+def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording]) -> Drill:
     accesses = _clients(scene)
     began = time.monotonic()
     calm_ledger = Ledger()
@@ -95,9 +94,11 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
     calm_s = time.monotonic() - began
 
     scene.say("the storm")
-    ledger, echo, breaker = Ledger(), Echo(scene), Breaker(scene)
+    # Each thread draws from numbers of its own: else the order of the faults would hang on who comes first.
+    faults_rng, cancels_rng = (random.Random(f"{what} {plan.seed}") for what in ("faults", "cancels"))  # noqa: S311
+    ledger, echo = Ledger(), Echo(scene)
     every_s = plan.over_s / max(1, plan.cancels)
-    canceller = Canceller(scene, administration_of(scene.outputs), breaker, plan.cancels, rng, every_s)
+    longest = max(recordings, key=lambda recording: recording.path.stat().st_size)
     began = time.monotonic()
     with signed_in(accesses, ledger) as clients, ExitStack() as running:
         told = running.enter_context(listening(scene, [access.client_id for access in accesses]))
@@ -106,9 +107,17 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording], rng: random.R
         running.enter_context(_sweeping(scene))
         submitting = threading.Thread(target=clients.submit, args=(recordings,), kwargs={"over_s": plan.over_s})
         submitting.start()
+
+        def ask_for_more() -> None:
+            if not submitting.is_alive():
+                scene.say(f"all is done before the faults are: once more {longest.path.name}")
+                clients.submit([longest])
+
+        breaker = Breaker(scene, ask_for_more)
+        canceller = Canceller(scene, administration_of(scene.outputs), breaker, plan.cancels, cancels_rng, every_s)
         canceller.start()
         running.callback(canceller.stop)
-        for fault in rng.sample(plan.faults, len(plan.faults)):
+        for fault in faults_rng.sample(plan.faults, len(plan.faults)):
             breaker.do(fault)
         submitting.join()
         _wait_for_ends(scene, ledger, plan.limit_s)

@@ -18,10 +18,11 @@ EMULATOR, SAGEMAKER, EDGE = "emulator", "sagemaker", "edge"
 STOP_GRACES_S = {EDGE: 5.0, SAGEMAKER: 40.0, EMULATOR: 30.0}
 """In the order of stopping: no request comes in any more, then no work, and the emulator saves a quiet state."""
 
-EMULATOR_START_S = 60.0
-SAGEMAKER_START_S = 60.0
+EMULATOR_START_S = 180.0
+"""For a busy machine; one that ends at its start is noticed at once."""
+SAGEMAKER_START_S = 180.0
 """It waits for the container's first ping, which waits for the models."""
-EDGE_START_S = 15.0
+EDGE_START_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Container:
         self._environment = environment
         self._concurrency = concurrency
         self._port = 0
+        self._was_ready = False
         self.ready = asyncio.Event()
 
     @property
@@ -34,44 +35,55 @@ class Container:
         """Where the running container listens; another port after each start."""
         return f"http://{HOST}:{self._port}"
 
+    def hung_up(self, url: str) -> None:
+        """Take in nothing until the container answers again: its callers see before `supervise` that it has died.
+
+        ``url`` is what was called; what another life of the container did says nothing about this one.
+        """
+        if url == self.url:
+            self.ready.clear()
+
     async def supervise(self) -> None:
         """Keep the container running until cancelled, then stop it."""
         pause_s = 0.5
         while True:
-            was_ready = await self._run_once()
+            await self._run_once()
             # Only a container that never came up is started more and more slowly.
-            pause_s = 0.5 if was_ready else min(2 * pause_s, MAX_PAUSE_S)
+            pause_s = 0.5 if self._was_ready else min(2 * pause_s, MAX_PAUSE_S)
             await asyncio.sleep(pause_s)
 
-    async def _run_once(self) -> bool:
-        """Run the container until it ends; return whether it had been ready."""
+    async def _run_once(self) -> None:
+        """Run the container until it ends."""
         self._port = _free_port()
+        self._was_ready = False
         address = {"CLEARTAKE_SERVE_HOST": HOST, "CLEARTAKE_SERVE_PORT": str(self._port)}
         env = {**os.environ, **self._environment, **address}
         env.setdefault("CLEARTAKE_MAX_CONCURRENT", str(self._concurrency))
         process = await asyncio.create_subprocess_exec(*self._command, env=env)
-        pinging = asyncio.create_task(self._ping_until_ready())
+        pinging = asyncio.create_task(self._ping())
         try:
             status = await process.wait()
             _LOG.error("the container ended with status %d, starting it again", status)
-            return self.ready.is_set()
         finally:
             pinging.cancel()
             self.ready.clear()
             await _stop(process)
 
-    async def _ping_until_ready(self) -> None:
+    async def _ping(self) -> None:
+        """Ask until there is an answer, and again whenever a caller got none."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            while not self.ready.is_set():
-                try:
-                    answer = await client.get(f"{self.url}/ping")
-                except httpx.TransportError:
-                    answer = None
-                if answer is not None and answer.status_code == 200:
+            while True:
+                if not self.ready.is_set() and await self._answers(client):
                     _LOG.info("the container is ready on port %d", self._port)
                     self.ready.set()
-                    return
+                    self._was_ready = True
                 await asyncio.sleep(PING_S)
+
+    async def _answers(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(f"{self.url}/ping")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
 
 
 async def _stop(process: Process) -> None:

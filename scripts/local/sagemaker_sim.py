@@ -190,15 +190,19 @@ class Simulator:
 
     async def _post(self, invocation: Invocation, order: bytes) -> Answer:
         timeout_s = min(invocation.request.timeout_s or self._endpoint.timeout_s, self._endpoint.timeout_s)
-        url = f"{self._container.url}/invocations"
+        called = self._container.url
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._http.post(
-                    url, content=order, headers=container_headers(invocation.request), timeout=None
+                    f"{called}/invocations",
+                    content=order,
+                    headers=container_headers(invocation.request),
+                    timeout=None,
                 )
         except TimeoutError:
             return Answer.failed("ClientError: Your invocation timed out while waiting for a response from the model.")
         except httpx.TransportError:
+            self._container.hung_up(called)
             return Answer.failed("InternalServerError: The model container closed the connection; it may have crashed.")
         return Answer.from_container(answer.status_code, answer.headers.get("content-type"), answer.content)
 

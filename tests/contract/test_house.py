@@ -12,6 +12,7 @@ BIN = Path(sys.executable).parent
 SOURCES = ("client/src", "gpu_container", "infra", "lambdas", "scripts")
 
 
+@pytest.mark.timeout(1200)  # mypy without its cache
 @pytest.mark.parametrize(
     "command",
     [

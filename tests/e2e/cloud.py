@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,27 @@ class Cloud:
 
     def aws(self, service: str) -> Any:
         """Return a client with the administrator's rights."""
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self.emulator_port}",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            region_name="us-east-1",
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+        return _aws(service, self.emulator_port)
 
     def executions(self) -> int:
         machine = self.outputs["EnhancementMachineArn"]
         pages = self.aws("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=machine)
         return sum(len(page["executions"]) for page in pages)
+
+
+@cache  # what is to be met in mid-file does not wait for a client to be made
+def _aws(service: str, port: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
 
 
 @dataclass
@@ -107,7 +113,7 @@ class Api:
         def count(_request: httpx.Request) -> None:
             self.counter[0] += 1
 
-        self.http = httpx.Client(base_url=self.base_url, timeout=30, event_hooks={"request": [count]}, trust_env=False)
+        self.http = httpx.Client(base_url=self.base_url, timeout=70, event_hooks={"request": [count]}, trust_env=False)
         answer = self.token()
         assert answer.status_code == 200, answer.text
         self.headers = {"x-api-key": self.client_id, "Authorization": f"Bearer {answer.json()['access_token']}"}

@@ -25,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ordered = sorted((items[index] for index in ours), key=lambda item: item.name == LAST)
     for index, item in zip(ours, ordered, strict=True):
         item.add_marker(pytest.mark.e2e)
-        item.add_marker(pytest.mark.timeout(600))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
         items[index] = item
 
 

@@ -56,7 +56,7 @@ class Platform:
         key = self.definition["securityDefinitions"]["api_key"]
         assert key["in"] == "header"
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [self.count]}
-        self.http = httpx.Client(headers={key["name"]: self.api_key}, timeout=30, event_hooks=hooks, trust_env=False)
+        self.http = httpx.Client(headers={key["name"]: self.api_key}, timeout=70, event_hooks=hooks, trust_env=False)
 
     def call(self, operation_id: str, body: Any = None, **parameters: Any) -> Any:
         """Run an action as a flow does: its result is what comes with 200, however long that takes."""

@@ -16,7 +16,7 @@ def _drill(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     # Its own cloud, on free ports: it must not meet a developer's, nor the suite's.
     command = [sys.executable, "-m", "scripts.chaos", "--seed", "5", "--home", str(home), *arguments]
     return subprocess.run(
-        command, cwd=REPO, env=Cloud(home).environment, capture_output=True, text=True, timeout=580, check=False
+        command, cwd=REPO, env=Cloud(home).environment, capture_output=True, text=True, timeout=1500, check=False
     )
 
 
@@ -25,17 +25,20 @@ def _counts(shown: str) -> dict[str, str]:
     return {cells[1].strip(): cells[2].strip() for cells in rows if len(cells) > 3}
 
 
+@pytest.mark.timeout(1600)
 def test_nothing_is_lost_or_stuck_in_a_small_storm(tmp_path: Path) -> None:
     arguments = ("--jobs", "6", "--poison", "1", "--cancels", "1", "--faults", "kill-runner,stop-emulator")
     done = _drill(tmp_path / "home", *arguments, "--over-s", "5")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    counts = _counts(done.stdout)
-    assert (counts["jobs in"], counts["failed as they should"]) == ("6", "1")
-    assert int(counts["succeeded"]) + int(counts["cancelled"]) == 5
-    assert int(counts["events delivered again"]) > 0
+    counts = {name: int(count) for name, count in _counts(done.stdout).items() if count.isdigit()}
+    assert counts["jobs in"] >= 6  # more where they were done before the faults were
+    assert counts["failed as they should"] == 1
+    assert counts["succeeded"] + counts["cancelled"] == counts["jobs in"] - 1
+    assert counts["events delivered again"] > 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1600)
 def test_nothing_is_lost_where_functions_do_the_work(tmp_path: Path) -> None:
     arguments = ("--jobs", "8", "--poison", "1", "--cancels", "2", "--faults", "kill-runner,kill-emulator")
     done = _drill(tmp_path / "home", *arguments, "--over-s", "10", "--lane", "cpu")

@@ -24,7 +24,7 @@ def row_of(cloud: Cloud, api: Api, job: dict[str, Any]) -> dict[str, Any]:
     return {name: next(iter(value.values())) for name, value in item.items()}
 
 
-def wait_until_running(cloud: Cloud, api: Api, job: dict[str, Any], timeout_s: float = 60) -> None:
+def wait_until_running(cloud: Cloud, api: Api, job: dict[str, Any], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while (status := row_of(cloud, api, job)["status"]) != "running":
         assert time.monotonic() < deadline, f"still {status}"
@@ -80,11 +80,12 @@ def test_a_worker_killed_in_mid_file_costs_an_attempt_and_nothing_else(
 def test_an_execution_stopped_by_an_operator_fails_its_job_and_frees_its_slot(
     api: Api, cloud: Cloud, recording: bytes
 ) -> None:
+    states = cloud.aws("stepfunctions")  # made before there is any hurry
     job = api.enhance(api.upload(recording * LONG)["id"], 35).json()
     wait_until_running(cloud, api, job)
     assert job["id"] in leases_of(cloud, api)
     execution = cloud.outputs["EnhancementMachineArn"].replace(":stateMachine:", ":execution:")
-    cloud.aws("stepfunctions").stop_execution(executionArn=f"{execution}:{job['id']}-1")
+    states.stop_execution(executionArn=f"{execution}:{job['id']}-1")
     assert api.finished(job)["status"] == "failed"
     row = row_of(cloud, api, job)
     assert (row["attempt"], row["error_code"]) == ("1", "internal")

@@ -1,14 +1,19 @@
 """Cancelling and telling on a running cloud: the operator's command, the enforced permissions, the real queues."""
 
 import json
+import os
 import re
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lambdas.core.services.webhooks import CreateWebhook, WebhookService
 from lambdas.core.webhooks import WebhookEndpoint
 from tests.e2e.cloud import Api, Cloud
 from tests.e2e.receivers import until
+from tests.e2e.test_faults import container_of, wait_until_running
 
 
 def make_client(cloud: Cloud, counter: list[int]) -> Api:
@@ -28,16 +33,29 @@ def execution_of(cloud: Cloud, job: dict[str, Any]) -> str:
     return str(cloud.aws("stepfunctions").describe_execution(executionArn=f"{arn}:{job['id']}-1")["status"])
 
 
+@contextmanager
+def held(process: int) -> Iterator[None]:
+    """Keep a process from going on: nothing is over before a person's commands are, however quick the machine."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
 def test_running_and_queued_jobs_are_cancelled_and_the_next_one_runs(
     api: Api, cloud: Cloud, webhooks: WebhookService, recording: bytes
 ) -> None:
     api = make_client(cloud, api.counter)
     endpoint = webhooks.create(CreateWebhook(api.client_id, "http://127.0.0.1:9/nobody-listens")).endpoint
     asset = api.upload(recording * 12)
-    running, queued, kept = (api.enhance(asset["id"], strength).json() for strength in (10, 20, 30))
-    assert "queue position" in cloud.cleartake("all-jobs", "show", queued["id"]).stdout
-    assert "cancelled" in cloud.cleartake("all-jobs", "cancel", queued["id"]).stdout
-    assert "cancelled" in cloud.cleartake("all-jobs", "cancel", running["id"]).stdout
+    running = api.enhance(asset["id"], 10).json()
+    wait_until_running(cloud, api, running)
+    with held(container_of(cloud)):
+        queued, kept = (api.enhance(asset["id"], strength).json() for strength in (20, 30))
+        assert "queue position" in cloud.cleartake("all-jobs", "show", queued["id"]).stdout
+        assert "cancelled" in cloud.cleartake("all-jobs", "cancel", queued["id"]).stdout
+        assert "cancelled" in cloud.cleartake("all-jobs", "cancel", running["id"]).stdout
     assert [api.finished(job)["status"] for job in (running, queued, kept)] == ["failed", "failed", "succeeded"]
     ids = {job["id"] for job in (running, queued, kept)}
     expected = {running["id"]: "cancelled", queued["id"]: "cancelled", kept["id"]: "succeeded"}

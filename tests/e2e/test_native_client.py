@@ -51,24 +51,35 @@ def noise(path: Path, size_bytes: int) -> Path:
 
 
 class Line(httpx.BaseTransport):
-    """Carries so many parts, and half of the next one; after that, none."""
+    """Carries so many parts, and half of the next one; after that, none.
+
+    It breaks once the parts before have arrived: a broken line stops the upload, the parts under way with it.
+    """
 
     def __init__(self, parts: int | None = None) -> None:
         self.left = parts
         self.puts: list[str] = []
-        self._lock = threading.Lock()
+        self._under_way = 0
+        self._changed = threading.Condition()
         self._wire = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "PUT":
-            with self._lock:
-                self.puts.append(request.url.params["partNumber"])
-                is_over = self.left == 0
-                self.left = None if self.left is None else max(0, self.left - 1)
-            if is_over:
+        if request.method != "PUT":
+            return self._wire.handle_request(request)
+        with self._changed:
+            self.puts.append(request.url.params["partNumber"])
+            if self.left == 0:
+                assert self._changed.wait_for(lambda: not self._under_way, timeout=300)
                 next(iter(request.stream))  # type: ignore[call-overload]
                 raise httpx.WriteError("the line is broken")
-        return self._wire.handle_request(request)
+            self.left = None if self.left is None else self.left - 1
+            self._under_way += 1
+        try:
+            return self._wire.handle_request(request)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
 
     def close(self) -> None:
         self._wire.close()

@@ -162,8 +162,11 @@ def test_one_clients_dead_receiver_keeps_nobody_waiting(telling: Telling, caller
     assert telling.statuses(alive) == [DeliveryStatus.DELIVERED]
 
 
-def test_what_waits_for_its_next_attempt_is_no_message_in_flight(telling: Telling, caller: dict[str, str]) -> None:
+def test_what_waits_for_its_next_attempt_is_no_message_in_flight(
+    telling: Telling, caller: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of those the queue takes a number that one client with many dead receivers reaches, for all the others too."""
+    monkeypatch.setenv("CLEARTAKE_WEBHOOK_RETRY_DELAYS_S", "[600]")
     with receiver(answers(503)) as server:
         endpoint, _ = subscribe(telling, caller, server)
         finished_job(telling.cloud, caller)

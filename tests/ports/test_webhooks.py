@@ -247,7 +247,7 @@ def test_the_queue_names_the_delivery(queue: Queue) -> None:
 
 
 def test_a_delivery_can_wait_in_the_queue(queue: Queue) -> None:
-    queue.port.send(DeliveryRef("c1", "e1", "msg_1"), delay_s=1)
+    queue.port.send(DeliveryRef("c1", "e1", "msg_1"), delay_s=600)
     assert queue.waiting() == 1
 
 

@@ -155,8 +155,8 @@ class TestPosting:
     def test_whatever_else_comes_is_no_answer(self, script: Callable[[socket.socket], None], reason: str) -> None:
         began_s = time.monotonic()
         with receiver(script) as server, pytest.raises(NoAnswerError, match=reason) as raised:
-            post(Egress(LOCAL, 0.3), server.url)
-        assert time.monotonic() - began_s < 5
+            post(Egress(LOCAL, 0.3 if reason == "in time" else 30), server.url)
+        assert time.monotonic() - began_s < 20
         assert str(server.port) not in str(raised.value)
 
     def test_nobody_listens(self) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -17,6 +18,8 @@ class Handler(BaseHTTPRequestHandler):
         if order.get("crash"):
             os._exit(9)
         time.sleep(order.get("seconds", 0))
+        while "until" in order and not Path(order["until"]).exists():
+            time.sleep(0.02)
         self._answer(
             order.get("status", 200),
             {"order": order, "headers": dict(self.headers), "greeting": os.environ.get("GREETING")},

@@ -51,22 +51,27 @@ def test_a_silent_worker_loses_its_task(states: SimpleNamespace) -> None:
     assert task["error"]["Error"] == "States.HeartbeatTimeout"
 
 
-def test_a_worker_that_beats_keeps_its_task(states: SimpleNamespace) -> None:
+def test_a_worker_that_beats_keeps_its_task(states: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     task = states._task_tokens["token"] = {"event": threading.Event(), "error": None, "heartbeat": None}
-    watching = threading.Thread(target=ministack_serve._watch_heartbeat, args=("token", 0.3))
-    watching.start()
-    for beat in range(8):
-        task["heartbeat"] = str(beat)
-        time.sleep(0.1)
+    limit_s, now_s = 120.0, [0.0]
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+        task["heartbeat"] = f"{now_s[0] // 100}"  # the beats come every 100 s
+        if now_s[0] > 5 * limit_s:
+            states._task_tokens.clear()  # answered
+
+    monkeypatch.setattr(ministack_serve, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now_s[0]))
+    ministack_serve._watch_heartbeat("token", limit_s)
     assert task["error"] is None
-    del states._task_tokens["token"]  # answered
-    watching.join(2)
-    assert not watching.is_alive()
+    assert now_s[0] > 5 * limit_s
 
 
 def test_a_machine_that_takes_too_long_times_out_once(states: SimpleNamespace) -> None:
     def slow(arn: str) -> None:
-        time.sleep(0.3)
+        deadline = time.monotonic() + 30
+        while states._executions[arn]["status"] == "RUNNING" and time.monotonic() < deadline:
+            time.sleep(0.01)
         states._fail_execution(states._executions[arn], "Late", "")
 
     states._run_execution = slow
@@ -76,9 +81,10 @@ def test_a_machine_that_takes_too_long_times_out_once(states: SimpleNamespace) -
 
 
 def test_a_machine_in_time_is_left_alone(states: SimpleNamespace) -> None:
+    states._state_machines["machine"]["definition"] = '{"TimeoutSeconds": 0.5}'
     ministack_serve.enforce_machine_timeouts()
     states._run_execution("execution")
-    time.sleep(0.2)
+    time.sleep(0.6)
     assert states._executions["execution"]["status"] == "RUNNING"
 
 

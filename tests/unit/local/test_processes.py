@@ -142,7 +142,7 @@ def test_a_taken_port_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_launchers_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lock, order = tmp_path / "run" / "lock", []
+    lock, order, told = tmp_path / "run" / "lock", [], ""
 
     def second() -> None:
         with processes.exclusive(lock):
@@ -151,11 +151,16 @@ def test_two_launchers_take_turns(tmp_path: Path, capsys: pytest.CaptureFixture[
     with processes.exclusive(lock):
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.2)
+        deadline = time.monotonic() + 30
+        while not told:
+            assert time.monotonic() < deadline, "the second never came to the lock"
+            time.sleep(0.02)
+            told += capsys.readouterr().out
+        time.sleep(0.2)  # in which it would say so again
         order.append("first")
-    thread.join(5)
+    thread.join(30)
     assert order == ["first", "second"]
-    assert capsys.readouterr().out.count("Another `cleartake` command") == 1
+    assert (told + capsys.readouterr().out).count("Another `cleartake` command") == 1
 
 
 def test_a_lock_held_too_long_is_reported(tmp_path: Path) -> None:
@@ -169,7 +174,7 @@ def test_a_lock_held_too_long_is_reported(tmp_path: Path) -> None:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while processes.started_at(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.02)
     return processes.started_at(pid) is None

@@ -1,9 +1,11 @@
 """The SageMaker look-alike, driven by the real boto3 client, with moto's S3, SNS and SQS behind it."""
 
+import asyncio
 import base64
 import json
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from scripts.local.sagemaker_container import Container
 from scripts.local.sagemaker_sim import Endpoint, make_app
 from scripts.local.sagemaker_spool import Spool
 from tests.unit.http_server import running
@@ -33,7 +36,7 @@ class Topics:
     error: str
     queue: str
 
-    def next_message(self, *, limit_s: float = 15) -> dict[str, Any]:
+    def next_message(self, *, limit_s: float = 60) -> dict[str, Any]:
         """Return the next published message; ``topic`` in it says where."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
@@ -98,7 +101,7 @@ class Client:
 @contextmanager
 def simulated(endpoint: Endpoint) -> Iterator[Client]:
     with running(make_app(endpoint)) as url:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while httpx.get(f"{url}/health", trust_env=False).status_code != 200:
             assert time.monotonic() < deadline, "the container did not become ready"
             time.sleep(0.02)
@@ -175,7 +178,18 @@ def test_answer_is_included_where_the_endpoint_says_so(endpoint: Endpoint, topic
     assert json.loads(base64.b64decode(body["content"])) == stored(accepted["FailureLocation"])
 
 
-def test_crash_fails_the_invocation_and_the_container_comes_back(endpoint: Endpoint, topics: Topics) -> None:
+@pytest.mark.parametrize("noticed_after_s", [0, 0.5])
+def test_crash_fails_the_invocation_and_the_container_comes_back(
+    endpoint: Endpoint, topics: Topics, monkeypatch: pytest.MonkeyPatch, noticed_after_s: float
+) -> None:
+    wait = Process.wait
+
+    async def wait_and_dawdle(process: Process) -> int:
+        status = await wait(process)
+        await asyncio.sleep(noticed_after_s)
+        return status
+
+    monkeypatch.setattr(Process, "wait", wait_and_dawdle)
     with simulated(endpoint) as client:
         client.invoke({"crash": True}, InferenceId="bad")
         client.invoke({"n": 2}, InferenceId="good")
@@ -184,6 +198,23 @@ def test_crash_fails_the_invocation_and_the_container_comes_back(endpoint: Endpo
     assert (bad["inferenceId"], bad["invocationStatus"]) == ("bad", "Failed")
     assert "crashed" in bad["failureReason"]
     assert (good["inferenceId"], good["invocationStatus"]) == ("good", "Completed")
+
+
+def test_a_container_that_hung_up_and_lives_is_called_again() -> None:
+    async def hang_up() -> None:
+        container = Container(COMMAND, concurrency=1, environment={})
+        supervising = asyncio.create_task(container.supervise())
+        async with asyncio.timeout(60):
+            await container.ready.wait()
+            container.hung_up("http://127.0.0.1:1")
+            assert container.ready.is_set()
+            container.hung_up(container.url)
+            assert not container.ready.is_set()
+            await container.ready.wait()
+        supervising.cancel()
+        await asyncio.wait([supervising])
+
+    asyncio.run(hang_up())
 
 
 def test_slow_invocation_times_out(endpoint: Endpoint, topics: Topics) -> None:
@@ -200,20 +231,28 @@ def test_missing_order_fails(endpoint: Endpoint, topics: Topics) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_order_of_arrival_and_concurrency(endpoint: Endpoint, topics: Topics, concurrency: int) -> None:
+def test_order_of_arrival_and_concurrency(endpoint: Endpoint, topics: Topics, tmp_path: Path, concurrency: int) -> None:
+    go = tmp_path / "go"
     with simulated(replace(endpoint, concurrency=concurrency)) as client:
-        client.invoke({"seconds": 0.8}, InferenceId="slow")
+        client.invoke({"until": str(go)}, InferenceId="slow")
         client.invoke({}, InferenceId="quick")
-        heard = [topics.next_message()["inferenceId"] for _ in range(2)]
+        if concurrency == 1:
+            time.sleep(0.3)  # in which the quick one would be through
+            go.touch()
+        heard = [topics.next_message()["inferenceId"]]
+        go.touch()
+        heard.append(topics.next_message()["inferenceId"])
 
     assert heard == (["slow", "quick"] if concurrency == 1 else ["quick", "slow"])
 
 
-def test_queue_survives_a_restart(endpoint: Endpoint, topics: Topics) -> None:
+def test_queue_survives_a_restart(endpoint: Endpoint, topics: Topics, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     with simulated(endpoint) as client:
         for name in ("first", "second"):
-            client.invoke({"seconds": 0.5}, InferenceId=name)
+            client.invoke({"until": str(go)}, InferenceId=name)
     waiting = [invocation.request.inference_id for invocation in Spool(endpoint.state_dir).pending()]
+    go.touch()
 
     with simulated(endpoint):
         heard = [topics.next_message()["inferenceId"] for _ in range(2)]
@@ -226,7 +265,7 @@ def test_finished_invocation_is_only_published_after_a_restart(endpoint: Endpoin
     missing = replace(endpoint, success_topic=f"arn:aws:sns:{REGION}:{ACCOUNT}:not-there-yet")
     with simulated(missing) as client:
         accepted = client.invoke({"n": 3}, InferenceId="done")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not [invocation for invocation in Spool(endpoint.state_dir).pending() if invocation.message]:
             assert time.monotonic() < deadline
             time.sleep(0.02)

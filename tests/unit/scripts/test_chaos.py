@@ -1,5 +1,7 @@
 """The drill's own bookkeeping: an account that would not notice a lost job would be worth nothing."""
 
+import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,11 +15,14 @@ import pytest
 from lambdas.core.assets import Asset, AssetStatus
 from lambdas.core.clients import Client
 from lambdas.core.jobs import Job, JobStatus
-from scripts.chaos import clips
+from lambdas.core.routing import Lane
+from scripts.chaos import clips, faults
 from scripts.chaos.account import Account, Line
 from scripts.chaos.clips import Recording
 from scripts.chaos.drive import Ledger, Order, Patient
-from scripts.chaos.scene import Rows, Scene
+from scripts.chaos.faults import Breaker, Hit
+from scripts.chaos.scene import DrillError, Rows, Scene
+from scripts.local import processes
 from scripts.local.paths import Cloud
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,6 +170,75 @@ def test_a_client_asks_again_while_nobody_answers(monkeypatch: pytest.MonkeyPatc
     with httpx.Client(transport=patient) as http:
         assert http.post("http://cloud/assets").status_code == 201
     assert ledger.unanswered == 2
+
+
+def half_way(job_id: str, **changes: Any) -> Job:
+    return a_job(job_id, JobStatus.RUNNING, progress=50.0, lane=Lane.GPU, **changes)
+
+
+class Place:
+    """A scene that shows one picture of the jobs after the other."""
+
+    cloud = SimpleNamespace(has_gpu=True)
+
+    def __init__(self, *pictures: tuple[Job, ...]) -> None:
+        self.pictures = list(pictures)
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self.pictures.pop(0)
+
+    def wait(self, _what: str, until: Callable[[], bool], _limit_s: float) -> bool:
+        while self.pictures:
+            if until():
+                return True
+        return False
+
+    def say(self, _message: str) -> None:
+        pass
+
+
+@pytest.fixture
+def more(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a note of each time that a further job was asked for; the fault itself does nothing."""
+    monkeypatch.setattr(faults, "FAULTS", {"fault": lambda *_: None})
+    return []
+
+
+def hit(more: list[str], victims: set[str], *pictures: tuple[Job, ...]) -> list[Hit]:
+    place: Any = Place(*pictures)
+    breaker = Breaker(place, lambda: more.append("once more"), victims=victims)
+    breaker.do("fault")
+    return breaker.hits
+
+
+def test_an_earlier_victim_whose_row_still_says_running_keeps_no_fault_waiting(more: list[str]) -> None:
+    stale, fresh = half_way("hit"), half_way("new")
+    assert hit(more, {"hit"}, (stale, fresh)) == [Hit("fault", ("new",))]
+    assert more == []
+
+
+def test_nobody_loses_the_last_attempt_to_a_fault(more: list[str]) -> None:
+    last, fresh = half_way("hit", attempt=3), half_way("new")
+    with pytest.raises(DrillError, match="hit nobody"):
+        hit(more, {"hit"}, (last, fresh))
+
+
+def test_more_is_asked_for_where_all_is_done_before_the_faults_are(more: list[str]) -> None:
+    done, stale = a_job("done"), half_way("hit")
+    assert hit(more, {"hit"}, (), (done, stale), (done, stale, half_way("spare"))) == [Hit("fault", ("spare",))]
+    assert more == ["once more"]  # nor while the emulator is away
+
+
+def test_a_process_that_does_not_end_ends_the_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(tmp_path)
+    monkeypatch.setattr("scripts.chaos.scene.GONE_WITHIN_S", 0.0)
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    processes.start("edge", asleep, port=1, run=cloud.run, logs=cloud.logs)
+    try:
+        with pytest.raises(DrillError, match="edge did not end"):
+            Scene(cloud, {}, lambda _: None).kill("edge", signal.SIGCONT)
+    finally:
+        processes.stop(cloud.run, "edge")
 
 
 def test_the_processes_of_a_cloud_that_does_not_run() -> None:

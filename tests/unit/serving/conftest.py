@@ -1,6 +1,7 @@
 """A worker on moto's AWS with an engine made of a few lines."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,13 @@ FACTS = AudioFacts(container="wav", codec="pcm_s16le", rate_hz=48_000, channels=
 
 def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "as told"}}, "Operation")
+
+
+def until(condition: Callable[[], bool], *, limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Parts of one order: each made once, kept beside one another, taken up by the order itself."""
 
 import io
-import time
 from typing import Any
 
 import boto3
@@ -18,7 +17,7 @@ from gpu_container.serving.wiring import make_worker
 from gpu_container.serving.worker import PartFailedError, Worker
 from tests.engine.signals import error_db, noisy_voice
 
-from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to
+from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to, until
 
 PARTS = (Part(number=0, start_s=0, end_s=5), Part(number=1, start_s=5, end_s=10), Part(number=2, start_s=10))
 
@@ -78,7 +77,7 @@ def test_a_part_keeps_the_task_alive_and_leaves_the_progress(
     worker: Worker, whole: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
 ) -> None:
     row.put_item(Item={**KEY, "status": "running", "attempt": 2, "progress": 40})
-    engine.during = lambda _: time.sleep(0.2)
+    engine.during = lambda _: until(lambda: len(steps.tokens) >= 2)
 
     make(worker, whole, PARTS[0])
 
@@ -94,10 +93,7 @@ def test_a_part_that_nobody_wants_any_more_ends(
 ) -> None:
     def during(call: Call) -> None:
         steps.refusal = "TaskTimedOut"
-        deadline = time.monotonic() + 5
-        while not call.is_cancelled():
-            assert time.monotonic() < deadline, "nobody cancelled"
-            time.sleep(0.005)
+        until(call.is_cancelled)
         raise EngineError(ErrorCode.CANCELLED, "cancelled")
 
     engine.during = during

@@ -25,7 +25,7 @@ from gpu_container.serving.models import ModelShelf
 from gpu_container.serving.wiring import AudioEngine
 from gpu_container.serving.worker import S3Wet, Worker
 
-from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to
+from .conftest import BUCKET, FACTS, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to, until
 
 ENHANCED = b"enhanced:speech"
 
@@ -37,10 +37,7 @@ def failure(worker: Worker, order: WorkOrder) -> WorkFailure:
 
 
 def wait_until_cancelled(call: Call) -> None:
-    deadline = time.monotonic() + 5
-    while not call.is_cancelled():
-        assert time.monotonic() < deadline, "nobody cancelled"
-        time.sleep(0.005)
+    until(call.is_cancelled)
     raise EngineError(ErrorCode.CANCELLED, "cancelled")
 
 
@@ -104,11 +101,14 @@ def test_first_beat_comes_before_the_work(
     assert tokens[0] == TOKEN
 
 
-def test_progress_only_grows(worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any) -> None:
+def test_progress_only_grows(
+    worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
+) -> None:
     def during(call: Call) -> None:
         call.on_progress(50.0, 100.0)
         call.on_progress(10.0, 100.0)
-        time.sleep(0.2)
+        told = len(steps.tokens)
+        until(lambda: len(steps.tokens) >= told + 2)
 
     engine.during = during
     worker.run(order)
@@ -119,7 +119,7 @@ def test_progress_only_grows(worker: Worker, order: WorkOrder, engine: FakeEngin
 def test_heartbeats_go_on_during_the_work(
     worker: Worker, order: WorkOrder, engine: FakeEngine, steps: FakeStepFunctions
 ) -> None:
-    engine.during = lambda _: time.sleep(0.3)
+    engine.during = lambda _: until(lambda: len(steps.tokens) >= 3)
 
     worker.run(order)
     beats = len(steps.tokens)
@@ -177,10 +177,7 @@ def test_attempt_cancelled_at_the_last_block_leaves_no_output(
             ExpressionAttributeNames={"#s": "status"},
             ExpressionAttributeValues={":s": "failed"},
         )
-        deadline = time.monotonic() + 5
-        while not call.is_cancelled():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(call.is_cancelled)
 
     engine.during = during
 
