@@ -103,6 +103,7 @@ def enhance_part(
     dereverb: Dereverb,
     wet: WetStore,
     jobs: int = 1,
+    on_progress: Callable[[float, float], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> int:
     """Make and keep the wet track of one part of a recording, in constant memory, unless it is kept already.
@@ -115,6 +116,9 @@ def enhance_part(
     ----------
     wet
         Where this part is kept.
+    on_progress
+        Called with (completed_s, total_s) of the part as it is made; not where its length is unknown until the end, nor
+        where it was kept.
     is_cancelled
         Asked at each block and each second of network work.
 
@@ -129,7 +133,7 @@ def enhance_part(
         Any ``INPUT_*`` code as far as the part has to read, CANCELLED or ENGINE_FAILED. What source and store raise
         comes through.
     """
-    making = _Making(source, Stretch(part), is_cancelled)
+    making = _Making(source, Stretch(part), on_progress, is_cancelled)
     making.stop_if_cancelled()
     with ExitStack() as stack, ExitStack() as head_opened:
         head = head_opened.enter_context(decode(source))
@@ -158,6 +162,7 @@ class _Making:
 
     source: ByteSource
     stretch: Stretch
+    on_progress: Callable[[float, float], None] | None
     is_cancelled: Callable[[], bool] | None
     read: int = 0
     """Frames of the recording, to where it was read."""
@@ -196,6 +201,7 @@ class _Making:
             block = ready.take(max(0, self._due(found) - written))
             written += block.shape[1]
             yield block
+            self._tell_progress(found, written)
         # Resampling may leave it a frame short.
         yield np.zeros((found.channels, self._due(found) - written), np.float32)
 
@@ -208,6 +214,11 @@ class _Making:
                 return
             self.read += sane.shape[1]
             yield sane
+
+    def _tell_progress(self, found: AudioFormat, written: int) -> None:
+        total_s = self.stretch.kept_s or (found.declared_s or 0.0) - self.stretch.part.start_s
+        if self.on_progress and total_s > 0:
+            self.on_progress(written / found.rate_hz, total_s)
 
     def _due(self, found: AudioFormat) -> int:
         """Return how many frames of the part the recording is known to have."""

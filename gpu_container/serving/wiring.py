@@ -72,6 +72,7 @@ class AudioEngine:
         *,
         model: Enhancer,
         wet: WetStore,
+        on_progress: Callable[[float, float], None],
         is_cancelled: Callable[[], bool],
     ) -> int:
         """Make and keep one part's wet track; return the network's runs, 0 where it was kept already."""
@@ -82,6 +83,7 @@ class AudioEngine:
             dereverb=order.order.dereverb,
             wet=wet,
             jobs=self.jobs,
+            on_progress=on_progress,
             is_cancelled=is_cancelled,
         )
 

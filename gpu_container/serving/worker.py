@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_ENHANCED_PERCENT: Final = 97.0
 _WET_VERSION: Final = "cleartake-wet"
 """Name of the metadata that says which engine and model made a wet track."""
 
@@ -77,6 +76,7 @@ class Engine(Protocol):
         *,
         model: "Enhancer",
         wet: "WetStore",
+        on_progress: Callable[[float, float], None],
         is_cancelled: Callable[[], bool],
     ) -> int:
         """Make and keep one part's wet track; return the network's runs, 0 where it was kept already."""
@@ -135,7 +135,7 @@ class Worker:
             outcome = self._outcome(
                 whole,
                 lambda worker, heartbeat: _PartAttempt(worker, whole, heartbeat, order.part).result(),
-                tells_progress=False,
+                part=order.part,
             )
             if isinstance(outcome, WorkFailure):
                 _LOG.warning("part failed", extra={"error_code": outcome.error_code, "reason": outcome.message})
@@ -147,12 +147,12 @@ class Worker:
             return outcome
 
     def _outcome(
-        self, order: WorkOrder, work: "Callable[[Worker, Heartbeat], _Result]", *, tells_progress: bool = True
+        self, order: WorkOrder, work: "Callable[[Worker, Heartbeat], _Result]", *, part: Part | None = None
     ) -> _Result | WorkFailure:
         try:
             worker = self._opened(order)
             interval_s = self.settings.heartbeat_s
-            with Heartbeat(order, worker.clients, interval_s=interval_s, tells_progress=tells_progress) as heartbeat:
+            with Heartbeat(order, worker.clients, interval_s=interval_s, part=part) as heartbeat:
                 return work(worker, heartbeat)
         except AccessRefusedError:
             return _failure(order, ErrorCode.CANCELLED, "nobody waits for the order any more", retryable=False)
@@ -239,6 +239,9 @@ class _Steps:
     def _wet_at(self, ref: ObjectRef) -> S3Wet:
         return S3Wet(self.worker.clients, ref, self.worker.engine.wet_version(self.order.model))
 
+    def _on_progress(self, completed_s: float, total_s: float) -> None:
+        self.heartbeat.report(completed_s / total_s if total_s > 0 else 0.0)
+
     def _is_cancelled(self) -> bool:
         return self.heartbeat.unwanted or self.worker.stopping.is_set()
 
@@ -263,8 +266,12 @@ class _PartAttempt(_Steps):
                 source,
                 model=model,
                 wet=self._wet_at(part_ref(order, self.part)),
+                on_progress=self._on_progress,
                 is_cancelled=self._is_cancelled,
             )
+        # One that was kept has told nothing, and no beat may come before the next part's.
+        self.heartbeat.report(1.0)
+        self.heartbeat.beat()
         return PartResult(
             job_id=order.job_id,
             attempt=order.attempt,
@@ -309,10 +316,6 @@ class _Attempt(_Steps):
 
             return WetParts(tuple((part, self._wet_at(part_ref(order, part))) for part in order.parts))
         return self._wet_at(order.wet) if order.wet else None
-
-    def _on_progress(self, completed_s: float, total_s: float) -> None:
-        share = min(completed_s / total_s, 1.0) if total_s > 0 else 0.0
-        self.heartbeat.report(share * _ENHANCED_PERCENT)
 
     def _store_extras(self, enhanced: "Enhanced") -> dict[str, ObjectRef]:
         """Put the report and the pictures beside the result."""

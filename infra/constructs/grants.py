@@ -36,14 +36,16 @@ def table_use(table: dynamodb.ITable, indexes: Sequence[str], *actions: str) -> 
 
 
 def table_progress(table: dynamodb.ITable, partition: str) -> iam.PolicyStatement:
-    """Allow a worker to write how far it is, and nothing else of any item, in one partition."""
+    """Allow a worker to write since when it works and how far it is, and nothing else of any item, in one partition."""
+    begun = ["started_at", "started_percent"]
+    told = ["status", "attempt", *begun, "progress", "part_steps", "step_percent", "heartbeat_at"]
     return _allow(
         ["dynamodb:UpdateItem"],
         [table.table_arn],
         {
             "ForAllValues:StringEquals": {
                 "dynamodb:LeadingKeys": [partition],
-                "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"],
+                "dynamodb:Attributes": ["pk", "sk", *told],
             },
             # Else ReturnValues would read back what the attribute list forbids.
             "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},

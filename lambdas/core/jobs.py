@@ -68,6 +68,9 @@ class Job:
         1 for the first; everything a worker does is fenced by it.
     progress
         Percent done, monotonic within an attempt; written by the worker.
+    started_at, started_percent
+        Since when the present attempt is worked on, and its progress then; written by the worker. What was made in
+        parts starts a second time, when it is put together.
     lane, avoided_lanes
         Which lane has the present attempt, and which had no room for an earlier one.
     output_key, output_version_id
@@ -103,6 +106,8 @@ class Job:
     attempt: int = 1
     progress: float = 0.0
     admitted_at: datetime | None = None
+    started_at: datetime | None = None
+    started_percent: float = 0.0
     heartbeat_at: datetime | None = None
     lane: Lane | None = None
     avoided_lanes: tuple[Lane, ...] = ()
@@ -205,6 +210,8 @@ class Job:
             attempt=self.attempt + 1,
             progress=0.0,
             admitted_at=None,
+            started_at=None,
+            started_percent=0.0,
             heartbeat_at=None,
             lane=None,
             avoided_lanes=self.avoided_lanes + left,

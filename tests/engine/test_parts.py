@@ -329,6 +329,17 @@ def test_a_part_that_lies_before_the_damage_is_made(folder: Folder, tmp_path: Pa
     assert not (tmp_path / "part-1" / "wet").exists()
 
 
+def test_each_part_tells_how_much_of_it_is_made(folder: Folder, tmp_path: Path) -> None:
+    source = _wav(tmp_path / "in", _noise(70.0))
+    for part, length_s in zip(cut(0, 50), (52, 20), strict=True):
+        told: list[tuple[float, float]] = []
+        folder.make(source, part, PLAIN, on_progress=lambda *at, told=told: told.append(at))
+        assert {total_s for _, total_s in told} == {length_s}
+        assert sorted(told) == told
+        assert 0 < told[len(told) // 2][0] < length_s
+        assert told[-1][0] == pytest.approx(length_s)
+
+
 def test_a_cancelled_part_is_not_kept(folder: Folder, tmp_path: Path) -> None:
     answers = iter([False] * 8)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 
-from gpu_container.contract import Dereverb
+from gpu_container.contract import Dereverb, Part
+from gpu_container.serving.heartbeat import Heartbeat
 from infra.constructs import grants
 from infra.constructs.work_role import RESULT_KEY, UPLOAD_KEY, WET_KEY, tagged
 from lambdas.adapters.aws.items import client_key
@@ -22,7 +24,7 @@ from lambdas.core.workflow import FunctionName
 from lambdas.dialects.common import Dialect
 from lambdas.dialects.registry import DIALECTS
 from tests.infra.templates import Assembly, listed
-from tests.ports.test_contract import a_job, an_asset
+from tests.ports.test_contract import ORDER, a_job, an_asset
 
 ASSET, JOB = an_asset(version_id="v1"), a_job()
 GPU_ROLE = "GpuRoleD860A26A"
@@ -349,12 +351,34 @@ def test_a_worker_may_report_progress_and_nothing_more(aws: Assembly) -> None:
     assert update["Condition"] == {
         "ForAllValues:StringEquals": {
             "dynamodb:LeadingKeys": ["C#${aws:PrincipalTag/client}"],
-            "dynamodb:Attributes": ["pk", "sk", "status", "attempt", "progress", "heartbeat_at"],
+            "dynamodb:Attributes": [
+                *("pk", "sk", "status", "attempt"),
+                *("started_at", "started_percent", "progress", "part_steps", "step_percent", "heartbeat_at"),
+            ],
         },
         "StringEqualsIfExists": {"dynamodb:ReturnValues": ["NONE", "UPDATED_OLD", "UPDATED_NEW"]},
     }
     (key,) = (s for s in statements if "kms:Decrypt" in listed(s["Action"]))
     assert '"s3."' in json.dumps(key["Condition"]["StringEquals"]["kms:ViaService"])
+
+
+def test_a_beat_names_the_attributes_that_a_worker_may_write_and_no_other(aws: Assembly) -> None:
+    """The emulator does not look for them in an update: here the request itself is held against the template."""
+    (update,) = (s for s in aws.statements(work_role(aws)) if "dynamodb:UpdateItem" in listed(s["Action"]))
+    asked: list[dict[str, Any]] = []
+    table = SimpleNamespace(update_item=lambda **request: asked.append(request))
+    parts = (Part(number=0, start_s=0, end_s=5), Part(number=1, start_s=5))
+    order = ORDER.model_copy(update={"parts": parts, "task_token": None})
+    for part in (*parts, None):
+        with Heartbeat(order, SimpleNamespace(dynamodb=table), interval_s=60, part=part) as heartbeat:  # type: ignore[arg-type]
+            heartbeat.report(1.0)
+            heartbeat.beat()
+    named = {name for request in asked for name in request["Key"]}
+    for request in asked:
+        expressions = f"{request['UpdateExpression']} {request['ConditionExpression']}"
+        words = re.findall(r"(?<![:\w])#?[a-z_]+\b(?!\()", expressions)  # neither values nor functions
+        named |= {request["ExpressionAttributeNames"].get(word, word) for word in words}
+    assert named == set(update["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"])
 
 
 def work_role(aws: Assembly) -> str:

@@ -1,5 +1,6 @@
 """The native API through the real handlers: what none of the hosted services has."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -8,6 +9,7 @@ import pytest
 import requests
 
 from lambdas import bootstrap
+from lambdas.core.clock import to_text
 from lambdas.core.errors import TransientError
 from lambdas.core.rates import DEFAULT_LIMITS, WINDOW_S, RateClass
 from lambdas.core.services.listing import JobListing
@@ -397,9 +399,9 @@ def test_lists_and_batches_show_places_in_the_queue_and_what_is_left(
         key = {"pk": f"C#{caller['x-api-key']}", "sk": f"J#{order.job_id}"}
         boto3.resource("dynamodb").Table(TABLE).update_item(
             Key=key,
-            UpdateExpression="SET #status = :running, progress = :half",
+            UpdateExpression="SET #status = :running, progress = :half, started_at = :begun",
             ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":running": "running", ":half": 50},
+            ExpressionAttributeValues={":running": "running", ":half": 50, ":begun": to_text(datetime.now(UTC))},
         )
         running = cloud.call("GET", "/v1/enhancements?status=running", headers=caller).body["items"]
         seen.extend(one for one in running if one["id"] == order.job_id)

@@ -192,8 +192,9 @@ class TestClients:
 
 class TestJobs:
     def test_what_is_stored_comes_back(self, with_client: Stores) -> None:
-        with_client.jobs.add(a_job(strength=12.5))
-        assert with_client.jobs.get("c1", "j1") == a_job(strength=12.5)
+        job = replace(a_job(strength=12.5), admitted_at=NOW, started_at=NOW + SECOND, started_percent=12.5)
+        with_client.jobs.add(job)
+        assert with_client.jobs.get("c1", "j1") == job
         assert with_client.jobs.get("c2", "j1") is None
 
     def test_the_same_enhancement_twice_is_refused(self, with_client: Stores) -> None:

@@ -294,6 +294,8 @@ def from_job(job: Job, *, expires_at: datetime | None) -> Item:
         "attempt": job.attempt,
         "progress": Decimal(str(job.progress)),
         "admitted_at": _text_or_none(job.admitted_at),
+        "started_at": _text_or_none(job.started_at),
+        "started_percent": Decimal(str(job.started_percent)) if job.started_percent else None,
         "heartbeat_at": _text_or_none(job.heartbeat_at),
         "lane": job.lane.value if job.lane else None,
         "avoided_lanes": [lane.value for lane in job.avoided_lanes] or None,
@@ -331,8 +333,10 @@ def to_job(item: Item) -> Job:
         updated_at=from_text(item["updated_at"]),
         status=JobStatus(item["status"]),
         attempt=int(item["attempt"]),
-        progress=float(item["progress"]),
+        progress=max(float(item["progress"]), _percent_in_parts(item)),
         admitted_at=_moment_or_none(item, "admitted_at"),
+        started_at=_moment_or_none(item, "started_at"),
+        started_percent=float(item.get("started_percent", 0)),
         heartbeat_at=_moment_or_none(item, "heartbeat_at"),
         lane=Lane(item["lane"]) if item.get("lane") else None,
         avoided_lanes=tuple(Lane(lane) for lane in item.get("avoided_lanes", ())),
@@ -353,6 +357,11 @@ def to_job(item: Item) -> Job:
         is_held=bool(item.get("is_held")),
         version=int(item["version"]),
     )
+
+
+def _percent_in_parts(item: Item) -> float:
+    """Return what the workers of a job's parts have told; who writes the whole row keeps it as ``progress`` alone."""
+    return len(item.get("part_steps", ())) * float(item.get("step_percent", 0))
 
 
 def from_tombstone(tombstone: Tombstone, *, expires_at: datetime) -> Item:

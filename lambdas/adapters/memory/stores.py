@@ -294,7 +294,8 @@ class MemoryJobRepository:
         job = self.get(client_id, job_id)
         if job is None or job.attempt != attempt or job.status not in {JobStatus.DISPATCHED, JobStatus.RUNNING}:
             return False
-        beaten = replace(job, status=JobStatus.RUNNING, progress=percent, heartbeat_at=now)
+        started_at = job.started_at or now
+        beaten = replace(job, status=JobStatus.RUNNING, progress=percent, started_at=started_at, heartbeat_at=now)
         self._items[client_id, job_id] = beaten
         return True
 

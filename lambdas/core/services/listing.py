@@ -100,11 +100,14 @@ class JobListing:
 
 
 def eta_s(job: Job, now: datetime) -> int | None:
-    """Return how many seconds a running job will still take, by what it has done so far."""
-    if job.status is not JobStatus.RUNNING or job.admitted_at is None or job.progress < ETA_FROM_PERCENT:
+    """Return how many seconds a running job will still take, by what it has done since its start."""
+    # Not since its admission: it may have waited for a GPU to start, or for others. A row without a start, which an
+    # earlier version's worker has written, gives none.
+    done_percent = job.progress - job.started_percent
+    if job.status is not JobStatus.RUNNING or job.started_at is None or done_percent < ETA_FROM_PERCENT:
         return None
-    elapsed_s = (now - job.admitted_at).total_seconds()
-    return max(1, round(elapsed_s * (100 - job.progress) / job.progress))
+    elapsed_s = (now - job.started_at).total_seconds()
+    return max(1, round(elapsed_s * (100 - job.progress) / done_percent))
 
 
 def _place(job: Job) -> str:

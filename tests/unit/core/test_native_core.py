@@ -179,8 +179,17 @@ def test_waiting_ends_with_the_job_or_with_patience(world: World, client: Client
 @pytest.mark.parametrize(("percent", "eta"), [(0.0, None), (2.0, None), (10.0, 90), (50.0, 10), (99.9, 1)])
 def test_what_is_left_follows_from_what_was_done(world: World, percent: float, eta: int | None) -> None:
     now = world.clock.now()
-    job = Job("j", "c", "a", 50, "dfn3", now, now, status=JobStatus.RUNNING, progress=percent, admitted_at=now)
-    assert eta_s(job, now + timedelta(seconds=10)) == eta
+    waited = now - timedelta(minutes=10)
+    job = Job("j", "c", "a", 50, "dfn3", waited, now, status=JobStatus.RUNNING, progress=percent, admitted_at=waited)
+    assert eta_s(replace(job, started_at=now), now + timedelta(seconds=10)) == eta
+    assert eta_s(job, now + timedelta(seconds=10)) is None  # as an earlier version's worker has left it
+
+
+@pytest.mark.parametrize(("percent", "eta"), [(50.0, None), (60.0, 40), (75.0, 10)])
+def test_what_is_left_of_an_assembly_follows_from_its_own_pace(world: World, percent: float, eta: int | None) -> None:
+    now = world.clock.now()
+    job = Job("j", "c", "a", 50, "dfn3", now, now, status=JobStatus.RUNNING, progress=percent)
+    assert eta_s(replace(job, started_at=now, started_percent=50.0), now + timedelta(seconds=10)) == eta
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -68,6 +68,24 @@ def test_a_silent_worker_is_lost_and_the_next_attempt_runs(world: World) -> None
     assert (world.job(job).status, world.job(job).attempt) == (JobStatus.QUEUED, 2)
 
 
+def test_what_is_left_of_a_new_attempt_follows_from_its_own_pace(world: World) -> None:
+    job, execution = dispatched(world)
+    Lane(world).beat(world.backend.orders[0])
+    world.clock.advance(SILENT_S)
+    world.sweep.sweep()
+    for _ in range(2):
+        execution.advance()
+    world.admission.admit([job.client_id])
+    again = Executions(world).all()[-1]
+    again.advance()
+    again.advance()
+    world.clock.advance(SILENT_S)
+    Lane(world).beat(world.backend.orders[1], percent=0)
+    world.clock.advance(10)
+    Lane(world).beat(world.backend.orders[1])
+    assert world.listing.view(job.client_id, job.id).eta_s == 10
+
+
 def test_a_waiting_job_is_kept_alive_until_no_worker_can_be_expected(world: World) -> None:
     dispatched(world)
     world.clock.advance(SILENT_S)

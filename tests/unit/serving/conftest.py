@@ -108,14 +108,12 @@ class FakeEngine:
         is_full = order.report is ReportLevel.FULL
         return Enhanced(report, Pictures(b"spectrogram", b"waveform", peaks) if is_full else None)
 
-    def enhance_part(
-        self, order: PartOrder, source: ByteSource, *, model: Any, wet: WetStore, is_cancelled: Callable[[], bool]
-    ) -> int:
+    def enhance_part(self, order: PartOrder, source: ByteSource, *, model: Any, wet: WetStore, **hooks: Any) -> int:
         if self._is_kept(wet):
             return 0
         self.calls += 1
         if self.during:
-            self.during(Call(lambda *_: None, is_cancelled))
+            self.during(Call(**hooks))
         with wet.keep() as sink:
             sink.write_at(0, f"part {order.part.number}: ".encode() + source.read_at(0, source.size_bytes))
         return 1

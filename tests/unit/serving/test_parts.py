@@ -1,6 +1,8 @@
 """Parts of one order: each made once, kept beside one another, taken up by the order itself."""
 
 import io
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -15,11 +17,15 @@ from gpu_container.serving import lambda_handler
 from gpu_container.serving.settings import ServingSettings
 from gpu_container.serving.wiring import make_worker
 from gpu_container.serving.worker import PartFailedError, Worker
+from lambdas.adapters.aws import items
+from lambdas.core.jobs import Job, JobStatus
 from tests.engine.signals import error_db, noisy_voice
 
 from .conftest import BUCKET, KEY, TOKEN, Call, FakeEngine, FakeStepFunctions, client_error, to, until
 
 PARTS = (Part(number=0, start_s=0, end_s=5), Part(number=1, start_s=5, end_s=10), Part(number=2, start_s=10))
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @pytest.fixture
@@ -73,16 +79,90 @@ def test_a_part_of_another_engine_is_made_anew(worker: Worker, whole: WorkOrder,
     assert make(worker, whole, PARTS[0]).network_inferences == 1
 
 
-def test_a_part_keeps_the_task_alive_and_leaves_the_progress(
+@pytest.fixture
+def job(row: Any) -> Callable[[], Job]:
+    """Make the row that of a whole job; return what reads it."""
+    now = datetime.now(UTC)
+    made = Job("job", "client", "asset", 80, "dfn3", now, now, status=JobStatus.DISPATCHED, attempt=2)
+    row.put_item(Item=items.from_job(made, expires_at=None))
+    return lambda: items.to_job(row.get_item(Key=KEY)["Item"])
+
+
+@pytest.fixture
+def beat(steps: FakeStepFunctions) -> Callable[[], None]:
+    """Return what waits until a whole beat has begun and ended."""
+
+    def wait() -> None:
+        before = len(steps.tokens)
+        until(lambda: len(steps.tokens) >= before + 2)
+
+    return wait
+
+
+def test_each_part_counts_once_and_the_assembly_goes_on_from_there(
+    worker: Worker, whole: WorkOrder, engine: FakeEngine, job: Callable[[], Job], beat: Callable[[], None]
+) -> None:
+    seen, begun = [], []
+    for part in (PARTS[2], PARTS[0], PARTS[0], PARTS[1]):
+        make(worker, whole, part)
+        seen.append(round(job().progress, 1))
+        begun.append((job().started_at, job().started_percent))
+
+    def during(call: Call) -> None:
+        seen.append(round(job().progress, 1))
+        call.on_progress(50.0, 100.0)
+        beat()
+        seen.append(round(job().progress, 1))
+
+    engine.during = during
+    worker.run(whole)
+
+    assert seen == [16.7, 33.3, 33.3, 50.0, 50.0, 73.5]
+    ((first, percent),) = set(begun)
+    assert (job().started_percent, percent) == (50.0, 0.0)
+    assert (job().started_at or NEVER) > (first or NEVER) > NEVER
+
+
+def test_a_part_tells_how_far_it_is(
+    worker: Worker, whole: WorkOrder, engine: FakeEngine, job: Callable[[], Job], beat: Callable[[], None]
+) -> None:
+    seen: list[float] = []
+
+    def during(call: Call) -> None:
+        for completed_s in (0.4, 3.7, 1.0):
+            call.on_progress(completed_s, 5.0)
+            beat()
+            seen.append(round(job().progress, 1))
+
+    engine.during = during
+    make(worker, whole, PARTS[0])
+
+    assert seen == [0.0, 11.7, 11.7]
+    assert job().status is JobStatus.RUNNING
+
+
+def test_what_parts_have_told_ends_with_their_attempt(
+    worker: Worker, whole: WorkOrder, row: Any, job: Callable[[], Job]
+) -> None:
+    make(worker, whole, PARTS[0])
+    cancelled, again = job().cancelled(datetime.now(UTC)), job().requeued(datetime.now(UTC))
+    row.put_item(Item=items.from_job(cancelled, expires_at=None))
+    assert round(job().progress, 1) == 16.7
+    row.put_item(Item=items.from_job(again, expires_at=None))
+    late = worker.run_part(PartOrder(order=whole, part=PARTS[1]))
+    assert isinstance(late, WorkFailure)
+    assert (job().progress, job().started_at, job().started_percent) == (0.0, None, 0.0)
+
+
+def test_a_part_keeps_the_task_alive(
     worker: Worker, whole: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
 ) -> None:
-    row.put_item(Item={**KEY, "status": "running", "attempt": 2, "progress": 40})
     engine.during = lambda _: until(lambda: len(steps.tokens) >= 2)
 
     make(worker, whole, PARTS[0])
 
     item = row.get_item(Key=KEY)["Item"]
-    assert (item["status"], item["progress"]) == ("running", 40)
+    assert item["status"] == "running"
     assert item["heartbeat_at"].endswith("Z")
     assert len(steps.tokens) >= 2
     assert set(steps.tokens) == {TOKEN}

@@ -96,6 +96,7 @@ def test_first_beat_comes_before_the_work(
 
     item, tokens = seen[0]
     assert item["status"] == "running"
+    assert item["started_at"] <= item["heartbeat_at"]
     assert item["heartbeat_at"].endswith("Z")
     assert item["version"] == 7
     assert tokens[0] == TOKEN
@@ -117,11 +118,17 @@ def test_progress_only_grows(
 
 
 def test_heartbeats_go_on_during_the_work(
-    worker: Worker, order: WorkOrder, engine: FakeEngine, steps: FakeStepFunctions
+    worker: Worker, order: WorkOrder, engine: FakeEngine, row: Any, steps: FakeStepFunctions
 ) -> None:
-    engine.during = lambda _: until(lambda: len(steps.tokens) >= 3)
+    seen: list[Any] = []
 
+    def during(_: Call) -> None:
+        seen.append(row.get_item(Key=KEY)["Item"]["started_at"])
+        until(lambda: len(steps.tokens) >= 3)
+
+    engine.during = during
     worker.run(order)
+    assert row.get_item(Key=KEY)["Item"]["started_at"] == seen[0], "a later beat moved the start"
     beats = len(steps.tokens)
     time.sleep(0.1)
 
