@@ -110,7 +110,7 @@ def _on(scene: Scene, plan: Plan, recordings: Sequence[Recording]) -> Drill:
 
         def ask_for_more() -> None:
             if not submitting.is_alive():
-                scene.say(f"all is done before the faults are: once more {longest.path.name}")
+                scene.say(f"no job is left for a fault to meet: once more {longest.path.name}")
                 clients.submit([longest])
 
         breaker = Breaker(scene, ask_for_more)
