@@ -286,6 +286,16 @@ def serve_versions_like_objects() -> None:
     s3._get_object = get_version  # noqa: SLF001
 
 
+def find_queues_on_another_port() -> None:
+    """Keep a queue's address: who starts a kept home on another port had queues that no function listened to."""
+    address_of = sqs._queue_url  # noqa: SLF001
+
+    def known_address_of(name: str) -> str:
+        return str(sqs._queue_name_to_url.get(name) or address_of(name))  # noqa: SLF001
+
+    sqs._queue_url = known_address_of  # noqa: SLF001
+
+
 POLICY_VARIABLE = re.compile(r"\$\{(.*?)\}")
 
 
@@ -392,6 +402,7 @@ def main() -> None:
     lose_failed_environments_alone()
     accept_answers_without_body()
     serve_versions_like_objects()
+    find_queues_on_another_port()
     refuse_writes_on_request()
     enforce_heartbeats()
     fail_callbacks_with_their_function()

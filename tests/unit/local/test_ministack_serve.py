@@ -273,3 +273,11 @@ def test_nothing_is_saved_before_what_was_saved_is_loaded(monkeypatch: pytest.Mo
     ministack_serve.save_often()
     fake._load_persisted_state()
     assert done == ["loaded", "saving begun"]
+
+
+def test_a_queue_is_found_where_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"old": "http://localhost:1/000000000000/old"}
+    fake = SimpleNamespace(_queue_name_to_url=known, _queue_url=lambda name: f"http://localhost:2/000000000000/{name}")
+    monkeypatch.setattr(ministack_serve, "sqs", fake, raising=False)
+    ministack_serve.find_queues_on_another_port()
+    assert [fake._queue_url(name) for name in ("old", "new")] == [known["old"], "http://localhost:2/000000000000/new"]
