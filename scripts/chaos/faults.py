@@ -17,8 +17,8 @@ from scripts.local import launcher
 from scripts.local.emulator import REFUSED_WRITES
 
 MOMENT_WITHIN_S = 400.0
-MIDDLE = (1.0, 99.0)
-"""Percent done between which a job is half way through: from its first samples until its result is in S3."""
+MIDDLE = (1.0, 90.0)
+"""Percent done between which a job is half way through its samples; what comes after 97 is report and pictures."""
 
 NOTICED_WITHIN_S = 180.0
 
