@@ -149,7 +149,7 @@ def adobe_services() -> AdobeServices:
         rates=RateLimiter(DynamoRateCounter(table), CLOCK),
         assets=AssetService(assets, links, CLOCK, IDS),
         enhancements=enhancements,
-        downloads=DownloadService(assets, enhancements, links),
+        downloads=DownloadService(enhancements, links),
         public_base_url=settings.public_base_url,
     )
 
@@ -193,7 +193,7 @@ def native_services() -> NativeServices:
         submissions=submissions,
         batches=BatchService(submissions, jobs, batches, CLOCK, IDS),
         listing=JobListing(jobs, assets, CLOCK),
-        downloads=DownloadService(assets, enhancements, links),
+        downloads=DownloadService(enhancements, links),
         cancelling=_cancelling(settings, settings.stop_queue_url, settings.admit_queue_url, outcomes),
         deletion=DeletionService(assets, _erasing(settings.erase_queue_url), CLOCK),
         enhancement_deletion=EnhancementDeletion(jobs, outcomes, _erasing(settings.erase_queue_url), CLOCK),

@@ -119,7 +119,7 @@ class World:
             Retention(days=30),
             self.jobs.tombstones,
         )
-        self.downloads = DownloadService(self.asset_store, self.enhancements, self.storage)
+        self.downloads = DownloadService(self.enhancements, self.storage)
         self.waiting = WaitingJobs(self.asset_store, self.jobs, self.queue, self.outcomes, self.clock)
         self.intake = IntakeService(self.asset_store, self.storage, self.waiting, self.erase_queue, self.clock)
         self.webhooks = WebhookService(

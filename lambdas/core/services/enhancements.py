@@ -159,10 +159,14 @@ class EnhancementService:
 
     def show(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> Job:
         """Return the client's enhancement, of that asset where it is named; raises `DomainError` NOT_FOUND."""
-        job = existing_job(self.jobs, self.assets, client_id, job_id)
-        if asset_id not in {None, job.asset_id}:
+        return self.find(client_id, job_id, asset_id=asset_id)[0]
+
+    def find(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> tuple[Job, Asset]:
+        """Return what `show` does, with its asset."""
+        job, asset = existing_job(self.jobs, self.assets, client_id, job_id)
+        if asset_id not in {None, asset.id}:
             raise DomainError(DomainErrorCode.NOT_FOUND)
-        return job
+        return job, asset
 
     def _job(self, asset: Asset, wish: Wish, status: JobStatus) -> Job:
         if not STRENGTH_MIN <= wish.strength <= STRENGTH_MAX:
@@ -205,32 +209,29 @@ class EnhancementService:
         return self.jobs.queue_position(job) if job.status is JobStatus.QUEUED else None
 
 
-def existing_job(jobs: JobRepository, assets: AssetStore, client_id: str, job_id: str) -> Job:
-    """Return the client's job; raises `DomainError` NOT_FOUND, also where its asset has been deleted.
+def existing_job(jobs: JobRepository, assets: AssetStore, client_id: str, job_id: str) -> tuple[Job, Asset]:
+    """Return the client's job and its asset; raises `DomainError` NOT_FOUND, also where the asset has been deleted.
 
     Whoever has deleted an asset finds nothing of it any more, even before ``Erase`` has come to its jobs.
     """
     job = jobs.get(client_id, job_id)
     if job is None:
         raise DomainError(DomainErrorCode.NOT_FOUND)
-    existing_asset(assets, client_id, job.asset_id)
-    return job
+    return job, existing_asset(assets, client_id, job.asset_id)
 
 
 @dataclass(frozen=True)
 class DownloadService:
     """Short-lived links to results."""
 
-    assets: AssetStore
     enhancements: EnhancementService
     storage: AudioLinks
 
     def url(self, client_id: str, job_id: str, *, asset_id: str | None = None) -> str:
         """Return a link to the enhanced audio; raises `DomainError` NOT_FOUND until the job has succeeded."""
-        job = self.enhancements.show(client_id, job_id, asset_id=asset_id)
+        job, asset = self.enhancements.find(client_id, job_id, asset_id=asset_id)
         if job.status is not JobStatus.SUCCEEDED or job.output_key is None:
             raise DomainError(DomainErrorCode.NOT_FOUND)
-        asset = existing_asset(self.assets, client_id, job.asset_id)
         wanted = job.options.output_format
         return self.storage.download_url(
             job.output_key,
@@ -241,11 +242,10 @@ class DownloadService:
 
     def artifact_url(self, client_id: str, job_id: str, artifact: Artifact) -> str:
         """Return a link to what lies beside the result; raises `DomainError` NOT_FOUND where there is none."""
-        job = self.enhancements.show(client_id, job_id)
+        job, asset = self.enhancements.find(client_id, job_id)
         key = job.artifacts.get(artifact)
         if job.status is not JobStatus.SUCCEEDED or key is None:
             raise DomainError(DomainErrorCode.NOT_FOUND)
-        asset = existing_asset(self.assets, client_id, job.asset_id)
         extension, content_type = ARTIFACT_TYPES[artifact]
         stem = PurePosixPath(download_name(asset, job)).stem
         return self.storage.download_url(

@@ -54,7 +54,8 @@ class JobListing:
 
     def view(self, client_id: str, job_id: str) -> JobView:
         """Return the client's job; raises `DomainError` NOT_FOUND."""
-        return self.seen(existing_job(self.jobs, self.assets, client_id, job_id))
+        job, _ = existing_job(self.jobs, self.assets, client_id, job_id)
+        return self.seen(job)
 
     def seen(self, job: Job) -> JobView:
         """Return what can be told of a job."""
